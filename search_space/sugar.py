@@ -56,7 +56,7 @@ def restart_decay(periods: Expression = _ONE, zero_after: Expression | None = No
     return _zero_after(_call("*", _HALF, _call("+", _ONE, wave)), _call("/", travelled, _T), zero_after)
 
 
-_DECAY_FORMULAS = {"ld": linear_decay, "cd": cosine_decay, "rd": restart_decay}
+DECAY_FORMULAS = {"ld": linear_decay, "cd": cosine_decay, "rd": restart_decay}
 
 
 def expand(rule: Rule) -> Rule:
@@ -116,7 +116,7 @@ class _Expansion:
             case Symbol(symbol) if symbol in self.given:
                 return node
             case Symbol(symbol) if symbol in DECAYS:
-                return _DECAY_FORMULAS[symbol]()
+                return DECAY_FORMULAS[symbol]()
             case Symbol(symbol) if symbol in READY:
                 return Symbol(self.name_of(symbol))
             case Previous(previous, start) if previous in READY and previous not in self.given:
@@ -129,7 +129,7 @@ class _Expansion:
 
     def call(self, node: Call, name: str) -> Expression:
         if node.function in DECAYS:
-            return _DECAY_FORMULAS[node.function](*node.arguments)
+            return DECAY_FORMULAS[node.function](*node.arguments)
         if node.function not in REMEMBERING:
             return node
         if node.function == "debiased":

@@ -1,0 +1,157 @@
+"""Controllers by name: a preset is a TOML file that names an algorithm and its settings.
+
+    description = "one line for a listing"
+    algorithm = "ppo"
+
+    [settings]           # fields of the algorithm's settings; what is left out keeps its default
+    learning_rate = 3e-3
+
+A user's own file works like a shipped one: `create_controller("mine.toml", space, seed=1)`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from controllers.controller import Controller, TokenSpace
+from controllers.ppo import PPO, PPOSettings
+from controllers.random import RandomSearch, RandomSettings
+from controllers.reinforce import Reinforce, ReinforceSettings
+
+Settings = PPOSettings | ReinforceSettings | RandomSettings
+
+ALGORITHMS: dict[str, type[Settings]] = {
+    "ppo": PPOSettings,
+    "reinforce": ReinforceSettings,
+    "random": RandomSettings,
+}
+"""The algorithms a preset may name, and their settings. A new one is a row here and a case in `build_controller`."""
+
+DEFAULT_PRESET = "ppo"
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A preset as read: one line about it, and the settings, whose type says the algorithm."""
+
+    description: str
+    settings: Settings
+
+
+def create_controller(
+    name_or_path: str | Path, space: TokenSpace, seed: int, overrides: Mapping[str, object] | None = None
+) -> Controller:
+    """Create a controller from a preset's name or a TOML file.
+
+    Args:
+        name_or_path: one of `list_presets()`, or a path that ends in `.toml`.
+        seed: decides the first weights and every draw.
+        overrides: settings that replace the preset's, checked like them.
+
+    Raises:
+        ValueError: for an unknown name, or a field that is unknown, of the wrong type, or out of range.
+        FileNotFoundError: if the TOML file is not there.
+
+    Example:
+        >>> create_controller("ppo", space, seed=1, overrides={"duplicates": "skip"}).ask(1)[0].id
+        0
+    """
+    return build_controller(load_preset(name_or_path, overrides).settings, space, seed)
+
+
+def build_controller(settings: Settings, space: TokenSpace, seed: int) -> Controller:
+    """Create the controller that these settings are of."""
+    match settings:
+        case PPOSettings():
+            return PPO(space, settings, seed=seed)
+        case ReinforceSettings():
+            return Reinforce(space, settings, seed=seed)
+        case RandomSettings():
+            return RandomSearch(space, settings, seed=seed)
+
+
+def load_preset(name_or_path: str | Path, overrides: Mapping[str, object] | None = None) -> Preset:
+    """Read and check a preset.
+
+    Raises:
+        ValueError: naming the file, the field, what it got and what would be valid.
+
+    Example:
+        >>> load_preset("bello2017").settings.learning_rate
+        1e-05
+    """
+    if str(name_or_path).endswith(".toml"):
+        return _parse(Path(name_or_path).read_text(encoding="utf-8"), str(name_or_path), overrides or {})
+    shipped = _shipped()
+    if name_or_path not in shipped:
+        names = ", ".join(shipped)
+        raise ValueError(
+            f"Unknown controller {str(name_or_path)!r}: must be one of {names}, or a path that ends in .toml."
+        )
+    text = shipped[str(name_or_path)].read_text(encoding="utf-8")
+    return _parse(text, f"controller {str(name_or_path)!r}", overrides or {})
+
+
+def list_presets() -> dict[str, str]:
+    """List the shipped presets, each with one line about it.
+
+    Example:
+        >>> list(list_presets())
+        ['bello2017', 'ppo', 'random', 'reinforce']
+    """
+    return {name: load_preset(name).description for name in _shipped()}
+
+
+def _shipped() -> dict[str, Traversable]:
+    presets = (file for file in files("controllers").joinpath("presets").iterdir() if file.name.endswith(".toml"))
+    return {file.name.removesuffix(".toml"): file for file in sorted(presets, key=lambda file: file.name)}
+
+
+def _parse(text: str, source: str, overrides: Mapping[str, object]) -> Preset:
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{source}: not valid TOML: {error}.") from error
+    _check_names(table, ("description", "algorithm", "settings"), source)
+    description, algorithm, settings = table.get("description"), table.get("algorithm"), table.get("settings", {})
+    if not isinstance(description, str):
+        raise ValueError(f"{source}: description is {description!r}, but must be one line of text.")
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
+        raise ValueError(f"{source}: algorithm is {algorithm!r}, but must be one of {', '.join(ALGORITHMS)}.")
+    if not isinstance(settings, dict):
+        raise ValueError(f"{source}: settings is {settings!r}, but must be a table, [settings].")
+    return Preset(description, _read_settings(ALGORITHMS[algorithm], {**settings, **overrides}, source))
+
+
+def _read_settings(kind: type[Settings], values: dict[str, Any], source: str) -> Settings:
+    _check_names(values, [field.name for field in fields(kind)], f"{source}, [settings]")
+    types = get_type_hints(kind)
+    read: dict[str, Any] = {name: _read_value(name, value, types[name], source) for name, value in values.items()}
+    try:
+        return kind(**read)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+
+
+def _read_value(name: str, value: object, expected: Any, source: str) -> object:
+    if expected is float and type(value) in (int, float):
+        return float(value)  # type: ignore[arg-type]  # the line above says it is a number
+    if expected is int and type(value) is int:
+        return value
+    if get_origin(expected) is Literal and isinstance(value, str):
+        return value  # which string is checked with the settings
+    options = ", ".join(get_args(expected))
+    valid = {float: "a number", int: "a whole number"}.get(expected, f"one of {options}")
+    raise ValueError(f"{source}: {name} is {value!r}, but must be {valid}.")
+
+
+def _check_names(table: Mapping[str, object], valid: list[str] | tuple[str, ...], source: str) -> None:
+    for name in table:
+        if name not in valid:
+            raise ValueError(f"{source}: unknown field {name!r}, must be one of {', '.join(valid)}.")

@@ -1,0 +1,63 @@
+"""What every controller that trains the LSTM policy lets its user choose."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from controllers.advantages import ADVANTAGE_KINDS, AdvantageKind
+from controllers.checks import require, require_one_of
+
+Duplicates = Literal["floor", "skip", "paid"]
+"""What a duplicate earns: the worst reward, nothing at all (it is left out of the update), or the reward it comes with."""
+
+DUPLICATES: tuple[Duplicates, ...] = get_args(Duplicates)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearningSettings:
+    """The choices that REINFORCE and PPO share; checked once, here.
+
+    Raises:
+        ValueError: naming the field, what it got and what would be valid.
+    """
+
+    learning_rate: float = 3e-3
+    """Adam's learning rate"""
+    batch_size: int = 20
+    """outcomes an update; ranks need a batch large enough to tell good from best"""
+    entropy_weight: float = 0.05
+    """weight of the entropy of a whole string (nats, summed over its tokens) in the loss; keeps the policy trying new rules"""
+    advantages: AdvantageKind = "rank"
+    """`rank` (to the fourth power), `z-score`, or `baseline` (reward minus a moving average)"""
+    baseline_decay: float = 0.9
+    """share of the old value that the moving average of rewards keeps at each update"""
+    duplicates: Duplicates = "floor"
+    """`floor`: earns the worst reward; `skip`: is left out of the update; `paid`: earns its stored reward, and the policy collapses"""
+    worst_reward: float = 0.0
+    """the floor that rejected, failed and duplicate rules earn, lowered to the worst reward told so far if that is lower"""
+    gradient_clip: float = 1.0
+    """largest norm of the gradient of an update"""
+    hidden: int = 150
+    """units of the LSTM"""
+    embedding: int = 64
+    """numbers that stand for one token at the LSTM's input"""
+    initial_range: float = 0.08
+    """weights begin uniform in (-initial_range, initial_range)"""
+    max_outstanding: int = 10_000
+    """proposals that may wait for an outcome; beyond that the oldest are forgotten, so that lost results never fill the memory"""
+
+    def __post_init__(self) -> None:
+        require(self, "learning_rate", 0.0 < self.learning_rate < math.inf, "a positive number")
+        require(self, "batch_size", self.batch_size >= 2, "a whole number of at least 2")
+        require(self, "entropy_weight", 0.0 <= self.entropy_weight < math.inf, "0 or a positive number")
+        require_one_of(self, "advantages", ADVANTAGE_KINDS)
+        require(self, "baseline_decay", 0.0 <= self.baseline_decay < 1.0, "in [0, 1)")
+        require_one_of(self, "duplicates", DUPLICATES)
+        require(self, "worst_reward", math.isfinite(self.worst_reward), "a finite number")
+        require(self, "gradient_clip", 0.0 < self.gradient_clip < math.inf, "a positive number")
+        require(self, "hidden", self.hidden >= 1, "a whole number of at least 1")
+        require(self, "embedding", self.embedding >= 1, "a whole number of at least 1")
+        require(self, "initial_range", 0.0 < self.initial_range < math.inf, "a positive number")
+        require(self, "max_outstanding", self.max_outstanding >= self.batch_size, "at least batch_size")

@@ -1,0 +1,1 @@
+"""From rules to torch: straight-line programs, their execution, and optimizers that run them."""

@@ -1,0 +1,75 @@
+"""A few recorded steps of a rule, which an exported file replays to test itself.
+
+    GRADIENTS (10 steps, 3 elements)  ->  numpy interpreter, float64  ->  parameters after each step
+
+The gradients flip their signs, vanish, and reach from 1e-3 to 1e1. Where the result of a step hangs on the last bit of a gradient, as
+`sign(g - 10 * m)` may, another machine could take the other branch, so the recording ends before that step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_space import Rule, run
+
+START = (1.0, -0.5, 2.0)
+GRADIENTS = (
+    (0.31, -1.27, 0.0),
+    (-0.82, -0.64, 0.0),
+    (0.55, 0.93, 0.017),
+    (1.41, -0.22, -2.9),
+    (-0.13, -3.7, 0.48),
+    (0.0, 0.071, 9.2),
+    (0.26, 0.39, -0.0031),
+    (-1.9, 0.0, 0.77),
+    (0.47, -0.58, 1.3),
+    (0.66, 2.4, -0.35),
+)
+DECAY_STEPS = 8
+SEED = 7
+LARGEST = 1e6
+ATTEMPTS = 12
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Parameters of a rule after each step.
+
+    Args:
+        lr: at which it ran: the one asked for, or that over a power of ten which keeps the parameters below 1e6.
+        gradients: (steps, 3).
+        parameters: (steps, 3).
+    """
+
+    lr: float
+    gradients: tuple[tuple[float, ...], ...]
+    parameters: tuple[tuple[float, ...], ...]
+
+
+def record(rule: Rule, lr: float) -> Recording:
+    """Run a rule on the gradients above.
+
+    >>> from search_space import parse_rule
+    >>> record(parse_rule("g"), 1.0).parameters[0]
+    (0.69, 0.77, 2.0)
+    """
+    path = _path(rule, lr)
+    for _ in range(ATTEMPTS):
+        if np.all(np.abs(path) <= LARGEST):
+            break
+        lr /= 10
+        path = _path(rule, lr)
+    nudged = _path(rule, lr, nudge=1 + 2.0**-51)
+    same = np.isclose(path, nudged, rtol=1e-10, atol=1e-10, equal_nan=True).all(axis=1)
+    steps = len(path) if same.all() else int(np.argmin(same))
+    return Recording(lr, GRADIENTS[:steps], tuple(tuple(row.tolist()) for row in path[:steps]))
+
+
+def _path(rule: Rule, lr: float, nudge: float = 1.0) -> Array:
+    gradients = np.array(GRADIENTS) * nudge
+    return run(rule, gradients, np.array(START), lr, decay_steps=DECAY_STEPS if rule.reads("T") else None, seed=SEED)

@@ -1,0 +1,128 @@
+"""The fixed text of an exported torch file; `$name` marks what `torch_file` fills in."""
+
+from __future__ import annotations
+
+from string import Template
+
+FILE = Template('''"""$name: an update rule found by neuropt.$facts
+
+w <- w - lr * u, where
+
+$formula
+
+Run this file to replay recorded steps.
+"""
+
+import torch
+from torch.optim import Optimizer
+
+$helpers
+
+
+$body
+$test
+''')
+
+CLASS = Template('''class $name(Optimizer):
+    """w <- w - lr * u, where
+
+$formula
+
+    g is the gradient, w the parameter, t the steps done before this one, T = decay_steps; prev(x) is x one step ago.
+    """
+
+$signature
+$defaults
+        for name in $checked:
+            if not -torch.inf < defaults[name] < torch.inf:
+                raise ValueError(f"{name} must be a finite number, but got {defaults[name]!r}")
+        if lr < 0:
+            raise ValueError(f"lr must be >= 0, but got {lr!r}")
+        super().__init__(params, defaults)
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        """Update every parameter that has a gradient; a closure recomputes the gradients and returns the loss."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        parameters = [(group, p) for group in self.param_groups for p in group["params"]]
+        for $loop:
+            if p.grad is not None:
+                self._update(p, self.state[p], group$index)
+        return loss
+
+    def _update(self, p, state, group$index):
+        if p.grad.layout != torch.strided:
+            raise RuntimeError(f"$name takes dense gradients, but got {p.grad.layout}")
+        real, g = (torch.view_as_real(x.resolve_conj()) if x.is_complex() else x for x in (p, p.grad))
+        g = g.to(torch.promote_types(g.dtype, torch.float32))  # half precision is computed in single
+        g = -g if group["maximize"] else g
+        if not state:
+            state["step"] = torch.zeros((), dtype=torch.float32)
+$starts
+$reads
+
+$equations
+
+        state["step"] += 1
+$writes
+        if lr != 0:
+            real.sub_(lr * u)
+''')
+
+SELF_TEST = Template("""
+START = $start
+GRADIENTS = $gradients
+PARAMETERS = $parameters
+
+if __name__ == "__main__":
+    w = torch.tensor(START, dtype=torch.float64, requires_grad=True)
+    optimizer = $name([w], $options)
+    for step, (gradient, after) in enumerate(zip(GRADIENTS, PARAMETERS, strict=True), 1):
+        w.grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        expected = torch.tensor(after, dtype=torch.float64)
+        if not torch.allclose(w.detach(), expected, rtol=1e-9, atol=1e-9, equal_nan=True):
+            print(f"self-test failed at step {step}: got {w.tolist()}, expected {expected.tolist()}")
+            raise SystemExit(1)
+    print(f"self-test passed: {len(PARAMETERS)} recorded steps reproduced")""")
+
+HELPER_TEXTS = {
+    "number": '''
+def number(x):
+    """Make a 0-d tensor: it divides by zero without an exception, and leaves the dtype of other tensors as it is."""
+    return torch.as_tensor(x, dtype=torch.float64, device="cpu")''',
+    "sign": '''
+def sign(x):
+    """Return -1, 0 or 1, and NaN for NaN, where torch.sign gives 0."""
+    return torch.where(x.isnan(), x, torch.sign(x))''',
+    "norm": """
+def norm(x):
+    return torch.sqrt(torch.sum(x * x))""",
+}
+
+DRAWS = '''
+def mix(x):
+    """Scramble 32-bit integers: an int, or an int64 tensor (lowbias32, C. Wellons 2018)."""
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
+    x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
+    return x ^ (x >> 16)
+
+
+def uniform(like, seed, parameter, draw, step, stream=0):
+    """Return numbers in (0, 1): a hash of the arguments and of each element's place."""
+    key = 0
+    for part in (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, parameter, draw, step, stream):
+        key = mix(((key ^ part) + 0x9E3779B9) & 0xFFFFFFFF)
+    other = mix((key + 0x9E3779B9) & 0xFFFFFFFF)
+    element = torch.arange(like.numel(), device=like.device).view(like.shape)
+    bits = mix(mix((element + key) & 0xFFFFFFFF) ^ other)
+    return ((bits.double() + 0.5) / 2**32).to(like.dtype)
+
+
+def normal(like, seed, parameter, draw, step):
+    """Return standard normal numbers (Box and Muller 1958)."""
+    a, b = (uniform(like.double(), seed, parameter, draw, step, stream) for stream in (0, 1))
+    return (torch.sqrt(-2 * torch.log(a)) * torch.cos(2 * torch.pi * b)).to(like.dtype)'''

@@ -1,0 +1,81 @@
+"""PowerSign: multiply the gradient where it agrees in sign with its average, divide it where it does not."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from neuropt.optimizers.arguments import check_number
+from neuropt.optimizers.sign_decay import SignDecay
+from neuropt.optimizers.sign_momentum import SignMomentum
+
+
+class PowerSign(SignMomentum):
+    """Scale each gradient by a power of its agreement in sign with its moving average.
+
+    m = beta m + (1 - beta) g,  w = w - lr base^(f(t) sign(g) sign(m)) g
+
+    The average is updated first and not corrected for starting at 0, which a sign does not see; sign(0) = 0. f(t) is 1 without
+    `sign_decay`; t counts the parameter's steps before this one.
+
+    Args:
+        params: parameters, named parameters or parameter groups.
+        lr: learning rate, a number or a one-element tensor.
+        base: of the power, above 0; the paper uses e and 2.
+        beta: decay of the average m, in [0, 1).
+        sign_decay: f: None (1), "linear" (PowerSign-ld), "cosine" (-cd) or "restart" (-rd).
+        decay_steps: the planned number of steps T of the decay.
+        num_periods: of the cosine (0.5 unless given) or the restart (1 unless given).
+        zero_after: periods after which the cosine or the restart stays at 0.
+        weight_decay: coupled L2 factor, for dense gradients.
+        maximize: ascend instead of descend.
+        differentiable: let autograd see the step (for learning through it); slower.
+
+    Raises:
+        ValueError: for a hyperparameter out of range, in any group, or an empty parameter list.
+        TypeError: for a hyperparameter of another type or an unknown keyword.
+        RuntimeError: in `step`, for a sparse gradient with weight decay or not in COO layout.
+
+    Example:
+        >>> import torch
+        >>> w = torch.ones(1, requires_grad=True)
+        >>> optimizer = PowerSign([w], lr=0.1, base=2.0)
+        >>> w.backward()
+        >>> optimizer.step()  # the first gradient agrees with its average: 1 - 0.1 * 2 * 1
+        >>> w
+        tensor([0.8000], requires_grad=True)
+
+    Source: Bello, Zoph, Vasudevan, Le, "Neural Optimizer Search with Reinforcement Learning", ICML 2017.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 0.1,
+        base: float = math.e,
+        beta: float = 0.9,
+        sign_decay: SignDecay | None = None,
+        decay_steps: int | None = None,
+        num_periods: float | None = None,
+        zero_after: float | None = None,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        decay = (sign_decay, decay_steps, num_periods, zero_after)
+        super().__init__(params, {"base": base}, lr, beta, *decay, weight_decay, maximize, differentiable)
+
+    @staticmethod
+    def check_own(group: dict[str, Any]) -> None:
+        """Refuse a base that is not above 0."""
+        check_number("PowerSign(base=...)", group["base"], above_low=True)
+
+    @staticmethod
+    def update(g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> Tensor:
+        """Return base^(f sign(g) sign(m)) g."""
+        return torch.pow(group["base"], f * g.sign() * m.sign()) * g

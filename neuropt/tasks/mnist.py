@@ -1,0 +1,109 @@
+"""MNIST: the 20-unit sigmoid network of "Learning to learn by gradient descent by gradient descent", and LeNet.
+
+Source: LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from neuropt.tasks.downloads import DataError, RemoteFile, download, find_local
+from neuropt.tasks.idx import read_idx
+from neuropt.tasks.splitting import split_indices
+from neuropt.tasks.task import MLP, Split, Task, TaskData
+
+HOMES = ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/")
+FOLDERS = ("mnist", "MNIST/raw", ".")  # the second is torchvision's
+SHA256 = {
+    "train-images-idx3-ubyte.gz": "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+    "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+    "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+    "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+}
+TRAIN, VALIDATION, TEST = 54_000, 6_000, 10_000
+SIDE = 28
+CLASSES = 10
+
+
+def load_mnist_rows(data_dir: Path | None) -> TaskData:
+    """Return MNIST with images as rows: float32 in 0..1, shape (n, 784), 54,000 / 6,000 / 10,000 examples.
+
+    Raises:
+        DataError: when a file is absent and can not be downloaded, or is damaged.
+    """
+    return _load(data_dir, (SIDE * SIDE,))
+
+
+def load_mnist_images(data_dir: Path | None) -> TaskData:
+    """Return the same examples as `load_mnist_rows`, in shape (n, 1, 28, 28)."""
+    return _load(data_dir, (1, SIDE, SIDE))
+
+
+def _load(data_dir: Path | None, shape: tuple[int, ...]) -> TaskData:
+    images, labels = _images_and_labels("train", TRAIN + VALIDATION, data_dir)
+    test_images, test_labels = _images_and_labels("t10k", TEST, data_dir)
+    parts = split_indices((TRAIN, VALIDATION))
+    train, validation = (_split(images[part], labels[part], shape) for part in parts)
+    return TaskData.of(train, validation, _split(test_images, test_labels, shape))
+
+
+def _split(images: NDArray[np.uint8], labels: NDArray[np.uint8], shape: tuple[int, ...]) -> Split:
+    pixels = torch.tensor(images, dtype=torch.float32).div_(255).view(len(images), *shape)
+    return Split(pixels, torch.tensor(labels, dtype=torch.int64))
+
+
+def _images_and_labels(part: str, count: int, data_dir: Path | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    images = read_idx(_file(f"{part}-images-idx3-ubyte.gz", data_dir), (count, SIDE, SIDE))
+    path = _file(f"{part}-labels-idx1-ubyte.gz", data_dir)
+    labels = read_idx(path, (count,))
+    if labels.max() >= CLASSES:
+        raise DataError(f"{path} must hold labels 0 to 9, but holds {labels.max()}; replace the file.")
+    return images, labels
+
+
+def _file(name: str, data_dir: Path | None) -> Path:
+    candidates = [f"{folder}/{form}" for folder in FOLDERS for form in (name, name.removesuffix(".gz"))]
+    local = find_local(data_dir, candidates)
+    if local is not None:
+        return local
+    return download(RemoteFile("mnist", name, tuple(home + name for home in HOMES), SHA256[name]), data_dir, candidates)
+
+
+def lenet() -> nn.Sequential:
+    """Build LeNet-5 with ReLU and max pooling: two 5x5 convolutions (6, 16 filters), then 120-84-10 units; 61,706 parameters."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(400, 120), nn.ReLU(),
+        nn.Linear(120, 84), nn.ReLU(),
+        nn.Linear(84, CLASSES),
+    )  # fmt: skip
+
+
+MNIST_MLP = Task(
+    name="mnist-mlp",
+    description="MNIST, 784-20-10 sigmoid network of learning-to-learn; 11 MB download",
+    family="vision",
+    load=load_mnist_rows,
+    model=MLP((SIDE * SIDE, 20, CLASSES), "sigmoid"),
+    batch_size=128,
+    steps=100,
+    halving=((20, 4), (50, 2)),
+)
+
+MNIST_LENET = Task(
+    name="mnist-lenet",
+    description="MNIST, LeNet-5 convolutional network; 11 MB download",
+    family="vision",
+    load=load_mnist_images,
+    model=lenet,
+    batch_size=128,
+    steps=200,
+    halving=((25, 4), (75, 2)),
+)

@@ -1,0 +1,86 @@
+"""The table of tasks by name: the shipped ones, and a user's own after `register_task`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+from neuropt.tasks.cifar10 import CIFAR10_CONVNET
+from neuropt.tasks.digits import DIGITS_MLP
+from neuropt.tasks.downloads import resolve_data_dir
+from neuropt.tasks.mnist import MNIST_LENET, MNIST_MLP
+from neuropt.tasks.task import Task, TaskData
+
+SHIPPED = (DIGITS_MLP, MNIST_MLP, MNIST_LENET, CIFAR10_CONVNET)
+
+_registered: dict[str, Task] = {}
+
+
+def tasks() -> Mapping[str, Task]:
+    """Return all tasks by name, the shipped ones first.
+
+    Example:
+        >>> list(tasks())[0]
+        'digits-mlp'
+    """
+    return {task.name: task for task in SHIPPED} | _registered
+
+
+def get_task(name: str) -> Task:
+    """Return a task by name.
+
+    Raises:
+        ValueError: for an unknown name, listing the valid ones.
+
+    Example:
+        >>> get_task("digits-mlp").steps
+        150
+    """
+    known = tasks()
+    if name not in known:
+        raise ValueError(f"unknown task {name!r}; choose one of {', '.join(known)}, or add yours with register_task.")
+    return known[name]
+
+
+def register_task(task: Task) -> Task:
+    """Make a task of one's own known by its name, in this process, and return it.
+
+    Registering again under one's own name replaces the task. Code that trains in other processes sends the task itself.
+
+    Raises:
+        ValueError: when the name belongs to a shipped task.
+    """
+    if any(task.name == shipped.name for shipped in SHIPPED):
+        raise ValueError(f"Task(name={task.name!r}) is the name of a shipped task; choose another name.")
+    _registered[task.name] = task
+    return task
+
+
+def load_task_data(task: Task, data_dir: Path | str | None = None) -> TaskData:
+    """Return the task's data, loaded once a process for each data directory.
+
+    Args:
+        task: budgets may differ, the data are shared.
+        data_dir: where files may already be; None reads the environment variable NEUROPT_DATA.
+
+    Raises:
+        ValueError: when the task's batches are larger than its training split.
+        DataError: (a ValueError) when files are absent and can not be downloaded, or are damaged.
+
+    Example:
+        >>> load_task_data(get_task("digits-mlp")).train.inputs.shape
+        torch.Size([1000, 64])
+    """
+    data = _load(task.load, resolve_data_dir(data_dir))
+    if task.batch_size > len(data.train):
+        raise ValueError(
+            f"Task(batch_size=...) must be at most the {len(data.train)} training examples of {task.name}, "
+            f"but got {task.batch_size}."
+        )
+    return data
+
+
+@lru_cache(maxsize=8)
+def _load(load: Callable[[Path | None], TaskData], data_dir: Path | None) -> TaskData:
+    return load(data_dir)

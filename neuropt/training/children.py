@@ -1,0 +1,187 @@
+"""Children: what one short training leaves behind, and the race in which the learning rates of a rule are trained together.
+
+A cohort trains many children; a race decides which of them go on. Two cohorts exist: a population, all children in one batched buffer,
+and one at a time, plain torch. Both lose the same children at the same steps, so their numbers agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from neuropt.tasks.task import Split, Task
+
+Status = Literal["trained", "stopped", "diverged"]
+
+RECENT_STEPS = 10
+"""Learning rates of a rule are compared by their mean training loss over so many steps before a halving."""
+CLEARINGS = 6
+"""Diverged children leave their cohort at so many evenly spread steps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """One short training of a task under one rule.
+
+    Args:
+        learning_rate: lr.
+        seed: of initial weights, order of the examples, noise and drop.
+        status: `trained` to the end; `stopped` by halving, for a better learning rate; `diverged`.
+        steps: how many it did.
+        train_loss: mean over its last steps; infinity if it diverged.
+        loss, accuracy: on the validation split, at the end of the budget; None unless trained.
+        test_loss, test_accuracy: likewise on the test split, where asked for.
+    """
+
+    learning_rate: float
+    seed: int
+    status: Status
+    steps: int
+    train_loss: float
+    loss: float | None = None
+    accuracy: float | None = None
+    test_loss: float | None = None
+    test_accuracy: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One rule at one learning rate, on all seeds."""
+
+    rule: int
+    rate: int
+    learning_rate: float
+
+
+class Losses:
+    """The training losses of a cohort: (seeds, columns) a step.
+
+    A child whose loss is not finite or passes `bound` has diverged, for good.
+    """
+
+    def __init__(self, seeds: int, columns: int, bound: float, device: torch.device) -> None:
+        self.bound = bound
+        self.alive = torch.ones(seeds, columns, dtype=torch.bool, device=device)
+        self.steps = torch.zeros(seeds, columns, dtype=torch.int64, device=device)
+        self.last: list[Tensor] = []
+
+    def add(self, loss: Tensor) -> None:
+        """Record one step, (seeds, columns)."""
+        self.alive &= loss <= self.bound  # false for NaN
+        self.steps += self.alive
+        self.last = [*self.last[1 - RECENT_STEPS :], loss]
+
+    def recent(self) -> Tensor:
+        """Return the mean over the last steps, infinity where diverged: (seeds, columns)."""
+        mean = torch.stack(self.last).mean(0, dtype=torch.float64)
+        return torch.where(self.alive, mean, torch.inf)
+
+    def keep(self, columns: Tensor) -> None:
+        """Forget all columns but these."""
+        self.alive, self.steps = self.alive[:, columns], self.steps[:, columns]
+        self.last = [loss[:, columns] for loss in self.last]
+
+
+class Cohort(Protocol):
+    """Children that are trained together: `columns` x `seeds`."""
+
+    columns: list[Column]
+    seeds: Sequence[int]
+    losses: Losses
+
+    def advance(self, steps: int) -> None:
+        """Train all children for so many more steps."""
+        ...
+
+    def keep(self, columns: list[int]) -> None:
+        """Let all columns but these leave."""
+        ...
+
+    def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
+        """Return loss and accuracy on a split, (seeds, columns) each."""
+        ...
+
+
+Results = list[list[list[Child]]]
+"""[rule][learning rate][seed]"""
+
+
+def race(cohort: Cohort, task: Task, splits: Mapping[str, Split], halving: bool = True) -> Results:
+    """Train a cohort to the end of the task's budget, halving the learning rates of each rule on the way.
+
+    Args:
+        splits: what the survivors are evaluated on: "validation", and "test" for finalists only.
+        halving: whether to follow `task.halving`.
+    """
+    rungs = dict(task.halving) if halving else {}
+    clearings = {task.steps * i // CLEARINGS for i in range(1, CLEARINGS)}
+    found: dict[tuple[int, int], list[Child]] = {}
+    done = 0
+    for stop in sorted(step for step in {*rungs, *clearings, task.steps} if step > 0):
+        cohort.advance(stop - done)
+        done = stop
+        if stop < task.steps:
+            kept = _survivors(cohort, rungs.get(stop))
+            for index in sorted(set(range(len(cohort.columns))) - set(kept)):
+                found[_key(cohort, index)] = _children(cohort, index, "stopped")
+            cohort.keep(kept)
+        if not cohort.columns:
+            break
+    if cohort.columns:
+        final = [_children(cohort, index, "trained") for index in range(len(cohort.columns))]
+        for name, split in splits.items():
+            final = _evaluated(final, cohort, name, split)
+        found |= {_key(cohort, index): children for index, children in enumerate(final)}
+    rules: Results = []
+    for rule, rate in sorted(found):
+        rules.extend([] for _ in range(rule + 1 - len(rules)))
+        rules[rule].append(found[rule, rate])
+    return rules
+
+
+def _key(cohort: Cohort, index: int) -> tuple[int, int]:
+    return cohort.columns[index].rule, cohort.columns[index].rate
+
+
+def _survivors(cohort: Cohort, keep: int | None) -> list[int]:
+    """Return the columns that go on: of each rule the best `keep`, less those that diverged on every seed."""
+    recent = cohort.losses.recent().mean(0).tolist()
+    alive = cohort.losses.alive.any(0).tolist()
+    by_rule: dict[int, list[int]] = {}
+    for index, column in enumerate(cohort.columns):
+        if alive[index]:
+            by_rule.setdefault(column.rule, []).append(index)
+    best = [sorted(indices, key=lambda i: recent[i])[:keep] for indices in by_rule.values()]
+    return sorted(index for indices in best for index in indices)
+
+
+def _children(cohort: Cohort, index: int, status: Status) -> list[Child]:
+    alive = cohort.losses.alive[:, index].tolist()
+    steps = cohort.losses.steps[:, index].tolist()
+    losses = cohort.losses.recent()[:, index].tolist()
+    rate = cohort.columns[index].learning_rate
+    return [
+        Child(rate, seed, status if lives else "diverged", done, loss)
+        for seed, lives, done, loss in zip(cohort.seeds, alive, steps, losses, strict=True)
+    ]
+
+
+def _evaluated(final: list[list[Child]], cohort: Cohort, name: str, split: Split) -> list[list[Child]]:
+    losses, accuracies = (x.tolist() for x in cohort.evaluate(split))
+    prefix = "test_" if name == "test" else ""
+    result = []
+    for index, children in enumerate(final):
+        row = []
+        for s, child in enumerate(children):
+            if child.status == "trained" and not losses[s][index] <= cohort.losses.bound:
+                child = replace(child, status="diverged", train_loss=float("inf"))
+            if child.status == "trained":
+                values = {f"{prefix}loss": losses[s][index], f"{prefix}accuracy": accuracies[s][index]}
+                child = replace(child, **values)
+            row.append(child)
+        result.append(row)
+    return result

@@ -1,0 +1,380 @@
+"""Apply many rules to a buffer in which each child is a row: u for every row, from g and w, once a step.
+
+All buffers have shape (seeds, rows, P). Rule r owns the rows `slices[r]`, one for each of its learning rates. A node of the merged graph
+is computed for whole runs of neighbouring rules that need it, in one torch call a run; a node that one rule needs uses small scratch
+memory that the next rule uses again, so it stays in the cache. All calls are prepared when a `Rows` is made; a step only runs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from neuropt.compiling.program import Program
+from neuropt.compiling.torch_primitives import TORCH_PRIMITIVES, fitting
+from neuropt.training.merging import Merged, Node
+from neuropt.training.population_draws import Draws
+from search_space.primitives import COMMUTATIVE, PRIMITIVES
+
+Operation = Callable[[int], object]
+"""One prepared call; it is given t."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A node's value in the rows of neighbouring rules: `memory[:, i]` is row `first + i`."""
+
+    first: int
+    last: int
+    memory: Tensor
+
+
+class Rows:
+    """Rules over rows.
+
+    Args:
+        programs: one a rule, pointwise or with reductions.
+        learning_rates: those of each rule; their number is the number of its rows.
+        gradients, weights, updates: (seeds, rows, P); the first two are read, the last is written.
+        segments: the sizes of the parameter tensors that a row of P elements is made of.
+        draws: random numbers of `noise` and `drop`.
+        steps: T, the planned steps.
+    """
+
+    def __init__(
+        self,
+        programs: Sequence[Program],
+        learning_rates: Sequence[Sequence[float]],
+        gradients: Tensor,
+        weights: Tensor,
+        updates: Tensor,
+        segments: Sequence[int],
+        draws: Draws,
+        steps: int,
+    ) -> None:
+        self.merged = Merged(programs, learning_rates, steps)
+        self.given = {"g": gradients, "w": weights}
+        self.updates, self.draws = updates, draws
+        bounds = [0]
+        for rates in learning_rates:
+            bounds.append(bounds[-1] + len(rates))
+        self.slices = list(pairwise(bounds))
+        segment_bounds = [0]
+        for size in segments:
+            segment_bounds.append(segment_bounds[-1] + size)
+        self.segments = list(pairwise(segment_bounds))
+        self.runs: dict[int, list[_Run]] = {}
+        self.operations: list[Operation] = []
+        self.free: dict[int, list[Tensor]] = {}
+        self._averages = _averages(self.merged)
+        self._folded = _folded(self.merged, self._averages)
+        self._alone: list[list[int]] = [[] for _ in programs]
+        for number, node in enumerate(self.merged.nodes):
+            if len(node.users) == 1 and node.function in PRIMITIVES:
+                self._alone[node.users[0]].append(number)
+        self._prepare()
+
+    def step(self, t: int) -> None:
+        """Write every row's u at step t, and remember what the next step reads."""
+        for operation in self.operations:
+            operation(t)
+
+    def remembered(self, rule: int, name: str) -> Tensor:
+        """Return the memory of one remembered value in the rows of one rule: (seeds, rows of the rule, P), to read or to fill."""
+        return self._view(self.merged.remembered[rule][name], *self.slices[rule])
+
+    # -- preparation ---------------------------------------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        nodes = self.merged.nodes
+        for number, node in enumerate(nodes):
+            if node.function == "previous":
+                self.runs[number] = [self._new_run(first, last, node.start) for first, last in self._spans(node)]
+        for number, node in enumerate(nodes):
+            if node.function in PRIMITIVES and len(node.users) > 1 and number not in self._folded:
+                self._prepare_shared(number, node)
+        for rule in range(len(self.slices)):
+            self._prepare_rule(rule)
+        self._prepare_remembering()
+
+    def _prepare_remembering(self) -> None:
+        """Prepare the copies of what feeds remembered values; where prev(a) feeds b, b takes it before a moves on."""
+        feeds = [(p, v) for p, v in self.merged.feeds.items() if self._averages.get(v) != p]
+        feeds.sort(key=lambda feed: self.merged.nodes[feed[1]].function != "previous")
+        delayed = [(p, v) for p, v in feeds if self.merged.nodes[v].function == "previous" and p != v]
+        waiting: list[tuple[Tensor, Tensor]] = []
+        for previous, value in delayed:
+            for run in self.runs[previous]:
+                waiting.append((torch.empty_like(run.memory), run.memory))
+                self.operations.append(self._copy(waiting[-1][0], value, run.first, run.last))
+        for previous, value in feeds:
+            if (previous, value) not in delayed:
+                for run in self.runs[previous]:
+                    self.operations.append(self._copy(run.memory, value, run.first, run.last))
+        for stash, memory in waiting:
+            self.operations.append(_copying(memory, stash))
+
+    def _spans(self, node: Node) -> list[tuple[int, int]]:
+        """Return the rows of runs of neighbouring users."""
+        spans: list[tuple[int, int]] = []
+        for user in node.users:
+            first, last = self.slices[user]
+            if spans and spans[-1][1] == first:
+                spans[-1] = (spans[-1][0], last)
+            else:
+                spans.append((first, last))
+        return spans
+
+    def _new(self, rows: int) -> Tensor:
+        seeds, _, elements = self.updates.shape
+        return self.updates.new_empty(seeds, rows, elements)
+
+    def _new_run(self, first: int, last: int, start: float) -> _Run:
+        return _Run(first, last, self._new(last - first).fill_(start))
+
+    def _prepare_shared(self, number: int, node: Node) -> None:
+        self.runs[number] = []
+        for first, last in self._spans(node):
+            memory = self._in_place(number, first, last)
+            run = _Run(first, last, self._new(last - first) if memory is None else memory)
+            self.runs[number].append(run)
+            self._operate(number, node, run)
+
+    def _in_place(self, number: int, first: int, last: int) -> Tensor | None:
+        """Return the remembered memory that an average may overwrite, else None."""
+        previous = self._averages.get(number)
+        return None if previous is None else self._view(previous, first, last)
+
+    def _prepare_rule(self, rule: int) -> None:
+        """Prepare what this rule alone needs, in scratch memory that is free again once read for the last time."""
+        first, last = self.slices[rule]
+        nodes, result = self.merged.nodes, self.merged.results[rule]
+        own = [n for n in self._alone[rule] if n not in self._folded]
+        reads = {n: sum(nodes[m].arguments.count(n) for m in own) for n in own}
+        lasting = set(self.merged.feeds.values()) | {result}
+        scratch = self.free.setdefault(last - first, [])
+        written = False
+        for n in own:
+            memory = self._in_place(n, first, last)
+            if memory is None and n == result and n not in self.merged.feeds.values():
+                memory, written = self.updates[:, first:last], True
+            if memory is None:
+                memory = scratch.pop() if scratch and n not in lasting else self._new(last - first)
+            self.runs[n] = [_Run(first, last, memory)]
+            self._operate(n, nodes[n], self.runs[n][0])
+            for argument in set(nodes[n].arguments) & reads.keys():
+                reads[argument] -= nodes[n].arguments.count(argument)
+                if reads[argument] == 0 and argument not in lasting:
+                    scratch.append(self.runs[argument][0].memory)
+        if not written:
+            self.operations.append(self._copy(self.updates[:, first:last], result, first, last))
+
+    def _view(self, number: int, first: int, last: int) -> Tensor:
+        """Return a node's value in some rows, all of which lie in one of its runs."""
+        node = self.merged.nodes[number]
+        if node.function in self.given:
+            return self.given[node.function][:, first:last]
+        run = next(r for r in self.runs[number] if r.first <= first and last <= r.last)
+        return (
+            run.memory
+            if (run.first, run.last) == (first, last)
+            else run.memory[:, first - run.first : last - run.first]
+        )
+
+    def _copy(self, into: Tensor, number: int, first: int, last: int) -> Operation:
+        if self.merged.nodes[number].function == "number":
+            read = self._number(number)
+            return lambda t: into.copy_(value) if isinstance(value := read(t), Tensor) else into.fill_(value)
+        value = self._view(number, first, last)
+        return lambda t: into.copy_(value)
+
+    def _number(self, number: int) -> Callable[[int], Tensor | float]:
+        """Return how to read a number at step t: a float, or a column with one for each learning rate of its rule."""
+        table = self.merged.nodes[number].table
+        assert table is not None
+        if table.shape[1] == 1:
+            floats = [fitting(x, self.updates.dtype) for x in table[:, 0].tolist()]
+            return floats.__getitem__
+        columns = torch.as_tensor(table).to(self.updates).unsqueeze(-1)  # (steps, rates, 1)
+        return lambda t: columns[t]
+
+    # -- one node in one run -------------------------------------------------------------------------------------------------------
+
+    def _operate(self, number: int, node: Node, run: _Run) -> None:
+        out = run.memory
+        previous = self._averages.get(number)
+        if previous is not None:
+            self._average(node, out, run)
+        elif node.draw is not None:
+            self._draw(node, out, run)
+        elif PRIMITIVES[node.function].kind == "reducing":
+            self._reduce(node, out, run)
+        else:
+            self._call(node, out, run)
+
+    def _call(self, node: Node, out: Tensor, run: _Run) -> None:
+        arguments = list(node.arguments)
+        if node.function in COMMUTATIVE and self.merged.nodes[arguments[0]].function == "number":
+            arguments.reverse()  # torch takes a float on the right without wrapping it
+        function, into = node.function, TORCH_PRIMITIVES[node.function].into
+        assert into is not None
+        numbers = [i for i, a in enumerate(arguments) if self.merged.nodes[a].function == "number"]
+        operands = [None if i in numbers else self._view(a, run.first, run.last) for i, a in enumerate(arguments)]
+        if function == "*" and not numbers:
+            x, y = operands
+            self.operations.append(lambda t: torch.mul(x, y, out=out))  # type: ignore[arg-type]  # both are tensors here
+        elif function == "**" and numbers == [1] and self._constant(arguments[1]) == 2.0:
+            x = operands[0]
+            self.operations.append(lambda t: torch.mul(x, x, out=out))  # type: ignore[arg-type]  # x ** 2 is x * x, to the bit
+        elif not numbers:
+            self.operations.append(lambda t: into(*operands, out=out))
+        else:
+            readers = [(i, self._number(arguments[i])) for i in numbers]
+
+            def operation(t: int) -> Tensor:
+                values = list(operands)
+                for i, read in readers:
+                    values[i] = read(t)  # type: ignore[call-overload]  # a float takes the place of a missing tensor
+                return into(*values, out=out)
+
+            self.operations.append(operation)
+
+    def _constant(self, number: int) -> float | None:
+        """Return the value of a number that is the same at all steps."""
+        table = self.merged.nodes[number].table
+        return float(table[0, 0]) if table is not None and bool((table == table[0, 0]).all()) else None
+
+    def _average(self, node: Node, memory: Tensor, run: _Run) -> None:
+        """memory <- a memory + b x, in place."""
+        scaled_previous, scaled_x = (self.merged.nodes[a] for a in _average_parts(self.merged, node))
+        read_a = self._number(_number_of(self.merged, scaled_previous))
+        read_b = self._number(_number_of(self.merged, scaled_x))
+        x = self._view(_tensor_of(self.merged, scaled_x), run.first, run.last)
+
+        def operation(t: int) -> Tensor:
+            return memory.mul_(read_a(t)).add_(x, alpha=read_b(t))  # type: ignore[arg-type]  # `_averages` admits floats only
+
+        self.operations.append(operation)
+
+    def _draw(self, node: Node, out: Tensor, run: _Run) -> None:
+        assert node.draw is not None
+        function, draw, source = node.function, node.draw, self.draws
+        parts = [
+            self._number(a)
+            if self.merged.nodes[a].function == "number"
+            else _always(self._view(a, run.first, run.last))
+            for a in node.arguments
+        ]
+        if function == "noise":
+            self.operations.append(lambda t: torch.mul(source.normal(draw, t).expand_as(out), parts[0](t), out=out))
+            return
+        probability = self._constant(node.arguments[1])
+        if probability is None or self.merged.nodes[node.arguments[0]].function == "number":
+            into = TORCH_PRIMITIVES["drop"].into
+            assert into is not None
+            self.operations.append(
+                lambda t: into(parts[0](t), parts[1](t), source.uniform(draw, t).expand_as(out), out=out)
+            )
+            return
+        # where(kept, x, 0) as "and" with all ones or all zeros: several times faster than torch.where, the same to the bit
+        bits = torch.int32 if out.dtype == torch.float32 else torch.int64
+        x_bits, out_bits = self._view(node.arguments[0], run.first, run.last).view(bits), out.view(bits)
+        self.operations.append(lambda t: torch.bitwise_and(x_bits, source.kept(draw, t, probability), out=out_bits))
+
+    def _reduce(self, node: Node, out: Tensor, run: _Run) -> None:
+        function = TORCH_PRIMITIVES[node.function].function
+        parts = [
+            self._number(a)
+            if self.merged.nodes[a].function == "number"
+            else _always(self._view(a, run.first, run.last))
+            for a in node.arguments
+        ]
+
+        def operation(t: int) -> None:
+            values = [read(t) for read in parts]
+            for first, last in self.segments:
+                piece = [v[..., first:last] if isinstance(v, Tensor) and v.shape[-1] > 1 else v for v in values]
+                out[..., first:last] = function(*piece)
+
+        self.operations.append(operation)
+
+
+def _copying(into: Tensor, value: Tensor) -> Operation:
+    return lambda t: into.copy_(value)
+
+
+def _always(value: Tensor) -> Callable[[int], Tensor | float]:
+    return lambda t: value
+
+
+def _tensor_of(merged: Merged, product: Node) -> int:
+    return next(a for a in product.arguments if merged.nodes[a].function != "number")
+
+
+def _number_of(merged: Merged, product: Node) -> int:
+    return next(a for a in product.arguments if merged.nodes[a].function == "number")
+
+
+def _average_parts(merged: Merged, node: Node) -> tuple[int, int]:
+    """Return the two products of an average, the one with the remembered value first."""
+    x, y = node.arguments
+    first_is_previous = merged.nodes[_tensor_of(merged, merged.nodes[x])].function == "previous"
+    return (x, y) if first_is_previous else (y, x)
+
+
+def _averages(merged: Merged) -> dict[int, int]:
+    """Find the nodes a prev(m) + b x that feed m while nothing else reads prev(m): they may be computed in the memory of m.
+
+    Returns:
+        node -> the `previous` node whose memory it takes.
+    """
+    readers = _readers(merged)
+    fed = list(merged.feeds.values())
+    found: dict[int, int] = {}
+    for previous, value in merged.feeds.items():
+        if previous in merged.results or previous in fed:
+            continue
+        node = merged.nodes[value]
+        products = [merged.nodes[a] for a in node.arguments]
+        is_sum = node.function == "+" and len(set(node.arguments)) == 2 and all(_is_scaled(merged, p) for p in products)
+        if is_sum and fed.count(value) == 1:
+            sources = [_tensor_of(merged, p) for p in products]
+            if sources.count(previous) == 1 and not any(
+                merged.nodes[s].function == "previous" for s in sources if s != previous
+            ):
+                scaled = node.arguments[sources.index(previous)]
+                if readers[previous] == [scaled] and readers[scaled] == [value]:
+                    found[value] = previous
+    return found
+
+
+def _readers(merged: Merged) -> dict[int, list[int]]:
+    readers: dict[int, list[int]] = {}
+    for number, node in enumerate(merged.nodes):
+        for argument in node.arguments:
+            readers.setdefault(argument, []).append(number)
+    return readers
+
+
+def _folded(merged: Merged, averages: dict[int, int]) -> set[int]:
+    """Return the products that only averages read: they are done inside `memory.mul_(a).add_(x, alpha=b)`."""
+    needed = set(merged.results) | set(merged.feeds.values())
+    return {
+        number
+        for number, readers in _readers(merged).items()
+        if number not in needed
+        and merged.nodes[number].function == "*"
+        and all(reader in averages for reader in readers)
+    }
+
+
+def _is_scaled(merged: Merged, node: Node) -> bool:
+    """Whether a node is a tensor times a number that all rows share."""
+    if node.function != "*":
+        return False
+    tables = [merged.nodes[a].table for a in node.arguments if merged.nodes[a].function == "number"]
+    return len(tables) == 1 and all(t is not None and t.shape[1] == 1 for t in tables)

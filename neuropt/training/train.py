@@ -1,0 +1,116 @@
+"""Train children of many rules on a task: batched where the model allows it, one at a time otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from neuropt.compiling.program import compile_program
+from neuropt.compiling.rule_optimizer import RuleOptimizer
+from neuropt.tasks.task import MLP, Split, Task, TaskData
+from neuropt.training.children import Cohort, Results, race
+from neuropt.training.one_at_a_time import OneAtATime, OptimizerFactory
+from neuropt.training.population import Population
+from search_space import Rule
+
+POPULATION_BYTES = 1_200_000
+"""Weights of one population: with its gradients and remembered values it stays in the cache (docs/performance.md)."""
+
+
+def is_batched(task: Task) -> bool:
+    """Whether children of the task train together in one buffer unless told otherwise: those of an `MLP` do."""
+    return isinstance(task.model, MLP)
+
+
+def population_rules(task: Task, rates: int, seeds: int) -> int:
+    """Return how many rules share a population, at so many learning rates and seeds each."""
+    if not isinstance(task.model, MLP):
+        return 1
+    row_bytes = 4 * task.model.parameter_count
+    return max(1, round(POPULATION_BYTES / (row_bytes * rates * seeds)))
+
+
+def train_rules(
+    task: Task,
+    data: TaskData,
+    rules: Sequence[Rule],
+    learning_rates: Sequence[Sequence[float]],
+    seeds: Sequence[int],
+    *,
+    halving: bool = True,
+    batched: bool | None = None,
+    test: bool = False,
+) -> Results:
+    """Train every rule at each of its learning rates on each seed.
+
+    Args:
+        task: model and budget.
+        data: its splits; the reward comes from validation.
+        rules: what to train with.
+        learning_rates: those of each rule.
+        seeds: of weights, batches and draws.
+        halving: whether losing learning rates stop early, as `task.halving` says.
+        batched: whether children train together in one buffer; None leaves it to the task's model.
+        test: whether to evaluate on the test split too; for finalists only.
+
+    Returns:
+        children as [rule][learning rate][seed].
+
+    Raises:
+        ValueError: `batched=True` for a task whose model is not an `MLP`.
+    """
+    if batched and not is_batched(task):
+        raise ValueError(f"batched=True needs a task whose model is an MLP, but {task.name} is trained one at a time")
+    splits = {"validation": data.validation} | ({"test": data.test} if test else {})
+    together = is_batched(task) if batched is None else batched
+    size = population_rules(task, max(map(len, learning_rates)), len(seeds)) if together else 1
+    results: Results = []
+    with denormals_flushed():
+        for first in range(0, len(rules), size):
+            some, rates = rules[first : first + size], learning_rates[first : first + size]
+            cohort: Cohort
+            if together:
+                cohort = Population(task, data, [compile_program(rule) for rule in some], rates, seeds)
+            else:
+                cohort = OneAtATime(task, data, [rule_factory(rule, task.steps) for rule in some], rates, seeds)
+            results += race(cohort, task, splits, halving)
+    return results
+
+
+def train_optimizer(
+    task: Task,
+    data: TaskData,
+    factory: OptimizerFactory,
+    learning_rates: Sequence[float],
+    seeds: Sequence[int],
+    *,
+    halving: bool = True,
+    test: bool = False,
+) -> Results:
+    """Train with any torch optimizer, one child at a time; as `train_rules` for one rule."""
+    splits = {"validation": data.validation} | ({"test": data.test} if test else {})
+    with denormals_flushed():
+        return race(OneAtATime(task, data, [factory], [learning_rates], seeds), task, splits, halving)
+
+
+def rule_factory(rule: Rule, steps: int) -> OptimizerFactory:
+    """Return how to make the rule's optimizer for a child of so many steps."""
+
+    def factory(parameters: Iterable[nn.Parameter], learning_rate: float, seed: int) -> Optimizer:
+        return RuleOptimizer(parameters, rule, lr=learning_rate, decay_steps=steps, seed=seed)
+
+    return factory
+
+
+@contextmanager
+def denormals_flushed() -> Iterator[None]:
+    """Count numbers under 1e-38 as 0 meanwhile: averages that decay for long would else slow arithmetic down a hundredfold."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

@@ -1,0 +1,323 @@
+"""A search space: which rules exist, and the strings of tokens that name them.
+
+A string is groups of five tokens, `op1 op2 u1 u2 b`, and a group's value is b(u1(op1), u2(op2)) (Bello et al. 2017). With one group
+of `icml2017`, PowerSign's neighbour `exp(sign(g)) * g` is `sign(g), g, exp(x), x, x * y`; with two, the value of the first group is an
+operand of the second, and the value of the last is the update.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search_space.encoding import Encoder
+from search_space.expression import Call, Expression, Number, Symbol, depth, rebuild, substitute, walk
+from search_space.masks import Automaton, Constraints, Tokens
+from search_space.primitives import PRIMITIVES
+from search_space.rule import MAX_DEPTH, RESULT, Equation, Rule, RuleError
+from search_space.simplifying import simplify_equations
+from search_space.text import parse_expression
+
+PER_GROUP = 5
+OPERAND, UNARY, BINARY = 0, 1, 2
+MAX_GROUPS = 6
+_X, _Y = Symbol("x"), Symbol("y")
+_UNCORRECTED: dict[str, Expression] = {name: Symbol(name[:-3]) for name in ("mhat", "vhat", "gammahat")}
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A vocabulary, a number of groups, and the constraints on strings.
+
+    Args:
+        name: of the space.
+        description: one line.
+        groups: groups of five tokens in a string, 1 to 6.
+        operands: rule texts, such as "g ** 2" or "noise(noise_std)".
+        unary: rule texts in x, such as "clip(x, 1e-5)".
+        binary: rule texts in x and y, such as "x / (y + 1e-8)"; "x" keeps the left.
+        bias_correction: False reads m, v, gamma for mhat, vhat, gammahat.
+        noise_std: what the name noise_std stands for in operands.
+        drop_rescale: True divides what drop(x, p) keeps by 1 - p.
+        distinct_operands: op1 is not op2.
+        no_final_add: the last group does not add.
+        use_earlier_results: every group after the first has an earlier result as an operand.
+        forbid_unused_results: every result but the last is used by a later group; the dropped side of keep-left is no use.
+        source: where the vocabulary is from.
+
+    Raises:
+        ValueError: says which field, what it got, and what would be valid.
+
+    >>> from search_space import load_space
+    >>> space = load_space("tiny")
+    >>> space.decode((2, 0, 2, 0, 1)).text
+    'exp(sign(g)) * g'
+    >>> space.size, space.allowed_size
+    (768, 384)
+    """
+
+    name: str
+    description: str
+    groups: int
+    operands: tuple[str, ...]
+    unary: tuple[str, ...]
+    binary: tuple[str, ...]
+    bias_correction: bool = True
+    noise_std: float = 0.1
+    drop_rescale: bool = False
+    distinct_operands: bool = True
+    no_final_add: bool = True
+    use_earlier_results: bool = True
+    forbid_unused_results: bool = True
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.groups, bool) or not isinstance(self.groups, int) or not 1 <= self.groups <= MAX_GROUPS:
+            raise ValueError(f"groups must be a whole number from 1 to {MAX_GROUPS}, but got {self.groups!r}")
+        if isinstance(self.noise_std, bool) or not 0.0 <= self.noise_std < float("inf"):
+            raise ValueError(f"noise_std must be a finite number from 0, but got {self.noise_std!r}")
+        for kind in ("operands", "unary", "binary"):
+            _check_texts(kind, getattr(self, kind))
+        if self.allowed_size == 0:
+            raise ValueError("the constraints allow no string at all; add operands or binary functions, or switch one off")
+
+    # -- strings ---------------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def choices(self) -> tuple[int, ...]:
+        """The number of tokens at each position; operand positions grow by one for each earlier result."""
+        return self._constraints.choices
+
+    @cached_property
+    def kinds(self) -> tuple[int, ...]:
+        """What each position holds: 0 operand, 1 unary, 2 binary."""
+        return (OPERAND, OPERAND, UNARY, UNARY, BINARY) * self.groups
+
+    @cached_property
+    def size(self) -> int:
+        """How many strings there are."""
+        return int(np.prod(np.array(self.choices, dtype=object)))
+
+    @cached_property
+    def allowed_size(self) -> int:
+        """How many strings the constraints allow."""
+        return self._automaton.strings
+
+    def masks(self, prefixes: Tokens) -> NDArray[np.bool_]:
+        """Return which tokens may come next; a prefix that can be completed always has one.
+
+        Args:
+            prefixes: (batch, k) tokens so far.
+
+        Returns:
+            (batch, choices[k]), True where allowed.
+        """
+        if prefixes.ndim != 2 or prefixes.shape[1] >= len(self.choices):
+            raise ValueError(f"prefixes must have shape (batch, k < {len(self.choices)}), but got {prefixes.shape}")
+        return self._automaton.masks(prefixes)
+
+    def allows(self, tokens: Sequence[int]) -> bool:
+        """Whether a whole string keeps the constraints."""
+        return self._automaton.allows(np.array(self._checked(tokens), np.int64))
+
+    def describe(self, tokens: Sequence[int]) -> str:
+        """Return the texts of the tokens.
+
+        >>> from search_space import load_space
+        >>> load_space("tiny").describe((2, 0, 2, 0, 1))
+        '[sign(g), g, exp(x), x, x * y]'
+        """
+        texts = [self._text(kind, token) for kind, token in zip(self.kinds, self._checked(tokens), strict=True)]
+        return " ".join(f"[{', '.join(texts[i : i + PER_GROUP])}]" for i in range(0, len(texts), PER_GROUP))
+
+    def _text(self, kind: int, token: int) -> str:
+        texts = (self.operands, self.unary, self.binary)[kind]
+        return texts[token] if token < len(texts) else f"r{token - len(texts) + 1}"
+
+    def _checked(self, tokens: Sequence[int]) -> tuple[int, ...]:
+        tokens = tuple([int(token) for token in tokens])
+        if len(tokens) != len(self.choices):
+            raise ValueError(f"tokens must be {len(self.choices)} numbers for {self.groups} groups, but got {len(tokens)}")
+        for position, (token, count) in enumerate(zip(tokens, self.choices, strict=True)):
+            if not 0 <= token < count:
+                raise ValueError(f"tokens[{position}] must be in 0..{count - 1}, but got {token}")
+        return tokens
+
+    # -- rules -----------------------------------------------------------------------------------------------------------------
+
+    def decode(self, tokens: Sequence[int]) -> Rule:
+        """Return the rule that a string names, simplified; results that are read twice become equations."""
+        return Decoder(self._operands, self._unary, self._binary).rule(self._checked(tokens))
+
+    def encode(self, rule: Rule) -> tuple[int, ...] | None:
+        """Return an allowed string that names `rule`, or None if none is found.
+
+        >>> from search_space import load_space, parse_rule
+        >>> space = load_space("tiny")
+        >>> space.describe(space.encode(parse_rule("g * exp(sign(g))")))
+        '[sign(g), g, exp(x), x, x * y]'
+        """
+        return self._encoder.encode(rule, self.decode, self.allows)
+
+    @cached_property
+    def _constraints(self) -> Constraints:
+        return Constraints(
+            groups=self.groups,
+            operands=len(self.operands),
+            unary=len(self.unary),
+            binary=len(self.binary),
+            keep_left=frozenset(i for i, b in enumerate(self._binary) if _Y not in walk(b)),
+            sums=frozenset(i for i, b in enumerate(self._binary) if b in _SUMS) if self.no_final_add else frozenset(),
+            distinct_operands=self.distinct_operands,
+            use_earlier_results=self.use_earlier_results,
+            forbid_unused_results=self.forbid_unused_results,
+        )
+
+    @cached_property
+    def _automaton(self) -> Automaton:
+        return Automaton(self._constraints)
+
+    @cached_property
+    def _encoder(self) -> Encoder:
+        return Encoder(self.groups, self._operands, self._unary, self._binary)
+
+    @cached_property
+    def _operands(self) -> tuple[Expression, ...]:
+        return tuple(self._expression(text) for text in self.operands)
+
+    @cached_property
+    def _unary(self) -> tuple[Expression, ...]:
+        return tuple(self._expression(text) for text in self.unary)
+
+    @cached_property
+    def _binary(self) -> tuple[Expression, ...]:
+        return tuple(self._expression(text) for text in self.binary)
+
+    def _expression(self, text: str) -> Expression:
+        """Return a vocabulary entry under the options."""
+        expression = substitute(parse_expression(text), {"noise_std": Number(float(self.noise_std))})
+        if not self.bias_correction:
+            expression = substitute(expression, _UNCORRECTED)
+        return rebuild(expression, _rescaled) if self.drop_rescale else expression
+
+
+_SUMS = (Call("+", (_X, _Y)), Call("+", (_Y, _X)))
+
+
+def _rescaled(node: Expression) -> Expression:
+    match node:
+        case Call("drop", (_, Number(p))) if p < 1.0:
+            return Call("/", (node, Number(1.0 - p)))
+        case _:
+            return node
+
+
+def _check_texts(kind: str, texts: object) -> None:
+    """Raise a ValueError that names the entry unless `texts` are rule texts in x and y as the kind has them."""
+    variables = {"operands": (), "unary": (_X,), "binary": (_X, _Y)}[kind]
+    if not isinstance(texts, tuple) or not 1 <= len(texts) <= 1000:
+        raise ValueError(f"{kind} must be a list of 1 to 1000 rule texts, but got {texts!r:.200}")
+    for i, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise ValueError(f'{kind}[{i}] must be a rule text such as "g ** 2", but got {text!r:.200}')
+        try:
+            expression = parse_expression(text)
+            tried = substitute(expression, {"noise_std": Number(0.1)} | {v.name: Symbol("g") for v in variables})
+            Rule((), (Equation(RESULT, tried),))
+        except RuleError as error:
+            raise RuleError(f"{kind}[{i}] is not a rule text{_in(variables)}: {error}") from None
+        if variables and _X not in walk(expression):
+            raise ValueError(f"{kind}[{i}] must contain x, such as exp(x), but got {text!r}")
+        if depth(expression) * 4 * MAX_GROUPS > 4 * MAX_DEPTH:
+            raise ValueError(f"{kind}[{i}] is nested deeper than {MAX_DEPTH // MAX_GROUPS}: {text!r:.80}")
+
+
+def _in(variables: tuple[Symbol, ...]) -> str:
+    return f" in {' and '.join(v.name for v in variables)}" if variables else ""
+
+
+class Decoder:
+    """Builds the equations of one string."""
+
+    def __init__(
+        self, operands: Sequence[Expression], unary: Sequence[Expression], binary: Sequence[Expression]
+    ) -> None:
+        self.vocabulary = operands, unary, binary
+        self.equations: list[Equation] = []
+        self.draws = iter(range(10**6))
+
+    def rule(self, tokens: Sequence[int]) -> Rule:
+        """Return the rule of a checked string."""
+        operands, unary, binary = self.vocabulary
+        results: list[Expression] = []
+        for i in range(0, len(tokens), PER_GROUP):
+            op1, op2, u1, u2, b = tokens[i : i + PER_GROUP]
+            x = self.applied(unary[u1], self.operand(operands, results, op1))
+            y = self.applied(unary[u2], self.operand(operands, results, op2))
+            value = self.applied(binary[b], x, y)
+            last = i + PER_GROUP == len(tokens)
+            name = RESULT if last else f"r{i // PER_GROUP + 1}"
+            self.equations.append(Equation(name, value))
+            results.append(Symbol(name))
+        equations = simplify_equations(tuple(_inlined(self.equations)))
+        # the numbers kept draws apart while equal terms were merged; the rule counts its draws from 0
+        return Rule((), tuple(Equation(e.name, rebuild(e.expression, _unnumbered)) for e in equations))
+
+    def operand(self, operands: Sequence[Expression], results: Sequence[Expression], token: int) -> Expression:
+        if token >= len(operands):
+            return results[token - len(operands)]
+        return self.applied(operands[token])
+
+    def applied(self, template: Expression, x: Expression = _X, y: Expression = _Y) -> Expression:
+        """Return `template` with its variables replaced and its draws numbered."""
+        values: dict[str, Expression] = {}
+        for name, value in (("x", x), ("y", y)):
+            repeated = isinstance(value, Call) and sum(node == Symbol(name) for node in walk(template)) > 1
+            values[name] = self.named(value) if repeated else value
+        return self.filled(template, values)
+
+    def filled(self, node: Expression, values: dict[str, Expression]) -> Expression:
+        if isinstance(node, Symbol):
+            return values.get(node.name, node)
+        if not isinstance(node, Call):
+            return node
+        arguments = tuple([self.filled(argument, values) for argument in node.arguments])
+        draw = next(self.draws) if node.function in _DRAWING else None
+        return Call(node.function, arguments, draw)
+
+    def named(self, value: Expression) -> Symbol:
+        """Make an equation of a value that is read twice."""
+        name = f"x{sum(e.name.startswith('x') for e in self.equations) + 1}"
+        self.equations.append(Equation(name, value))
+        return Symbol(name)
+
+
+_DRAWING = frozenset(name for name, row in PRIMITIVES.items() if row.kind == "drawing")
+
+
+def _unnumbered(node: Expression) -> Expression:
+    return replace(node, draw=None) if isinstance(node, Call) and node.draw is not None else node
+
+
+def _inlined(equations: Sequence[Equation]) -> Iterator[Equation]:
+    """Put equations that are read once where they are read, and leave out those that are not read."""
+    reads: dict[str, int] = {RESULT: 2}
+    for equation in reversed(equations):
+        if reads.get(equation.name):
+            for name in _symbols(equation.expression):
+                reads[name] = reads.get(name, 0) + 1
+    values: dict[str, Expression] = {}
+    for equation in equations:
+        expression = substitute(equation.expression, values) if values else equation.expression
+        if reads.get(equation.name, 0) > 1:
+            yield Equation(equation.name, expression)
+        else:
+            values[equation.name] = expression
+
+
+def _symbols(expression: Expression) -> Iterable[str]:
+    return (node.name for node in walk(expression) if isinstance(node, Symbol))

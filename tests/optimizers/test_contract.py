@@ -1,0 +1,417 @@
+"""What every torch optimizer must do, for each class written by hand."""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+import pickle
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer, lr_scheduler
+
+from neuropt.optimizers import Adam, AddSign, PowerSign
+
+CLASSES: list[Any] = [Adam, PowerSign, AddSign]
+PATTERN = [1.0, -0.5, 0.25, 1.0, 1.0, -1.0]
+
+
+@pytest.fixture(params=CLASSES, ids=lambda factory: factory.__name__)
+def factory(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def parameter(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.ones(shape, dtype=dtype, requires_grad=True)
+
+
+def steps(optimizer: Optimizer, count: int, start: int = 0) -> None:
+    """Step along gradients that are a function of the step number alone."""
+    for step in range(start, start + count):
+        for group in optimizer.param_groups:
+            for w in group["params"]:
+                w.grad = torch.full_like(w, PATTERN[step % len(PATTERN)])
+        optimizer.step()
+
+
+def weights(optimizer: Optimizer) -> list[Tensor]:
+    return [w.detach().clone() for group in optimizer.param_groups for w in group["params"]]
+
+
+def test_a_parabola_is_minimised(factory: Any) -> None:
+    w = torch.tensor([2.0, -3.0], requires_grad=True)
+    optimizer = factory([w], lr=0.05)
+    for _ in range(300):
+        optimizer.zero_grad()
+        torch.autograd.backward((w**2).sum())
+        optimizer.step()
+    assert w.abs().max() < 0.1
+
+
+def test_hyperparameters_are_read_from_the_groups_at_every_step(factory: Any) -> None:
+    slow, fast = parameter(2), parameter(2)
+    optimizer = factory([{"params": [slow]}, {"params": [fast], "lr": 0.02}], lr=0.01)
+    steps(optimizer, 1)
+    torch.testing.assert_close(fast - 1, 2 * (slow - 1))
+    optimizer.param_groups[0]["lr"] = 0.0
+    before = slow.detach().clone()
+    steps(optimizer, 1)
+    assert torch.equal(slow, before)
+
+
+def test_every_constructor_argument_is_in_the_groups_and_nothing_else_is_kept(factory: Any) -> None:
+    optimizer = factory([parameter(2)])
+    arguments = set(factory.__init__.__code__.co_varnames[2 : factory.__init__.__code__.co_argcount])
+    arguments |= {"maximize", "differentiable"}
+    assert arguments <= set(optimizer.param_groups[0])
+    assert set(vars(optimizer)) == set(vars(torch.optim.SGD([parameter(2)])))
+
+
+def test_step_is_kept_per_parameter_as_a_float32_cpu_tensor(factory: Any) -> None:
+    optimizer = factory([parameter(2, dtype=torch.float64)])
+    steps(optimizer, 3)
+    ((_, state),) = optimizer.state.items()
+    assert isinstance(state["step"], Tensor)
+    assert (state["step"].dtype, state["step"].device.type, state["step"].item()) == (torch.float32, "cpu", 3)
+
+
+@pytest.mark.parametrize("hyper", [{}, {"sign_decay": "linear", "decay_steps": 10}], ids=str)
+def test_a_late_first_gradient_is_a_first_gradient(factory: Any, hyper: dict[str, Any]) -> None:
+    if factory is Adam and hyper:
+        hyper = {"betas": (0.5, 0.9)}
+    early, late, after_first = parameter(2), parameter(2), torch.empty(0)
+    optimizer = factory([early, late], **hyper)
+    for step in range(5):
+        early.grad = torch.ones(2)
+        late.grad = torch.ones(2) if step == 4 else None
+        optimizer.step()
+        if step == 0:
+            after_first = early.detach().clone()
+    assert torch.equal(late, after_first)
+    assert optimizer.state[late]["step"] == 1
+
+
+def test_parameters_without_gradient_are_skipped(factory: Any) -> None:
+    w, frozen = parameter(2), torch.ones(2)
+    optimizer = factory([w, frozen])
+    optimizer.step()
+    assert torch.equal(w, torch.ones(2))
+    assert not optimizer.state
+
+
+def test_add_param_group_in_the_middle(factory: Any) -> None:
+    w, added = parameter(2), parameter(3)
+    optimizer = factory([w], lr=0.01)
+    steps(optimizer, 2)
+    optimizer.add_param_group({"params": [added], "lr": 0.5})
+    steps(optimizer, 1)
+    assert optimizer.state[added]["step"] == 1
+    assert optimizer.param_groups[1]["lr"] == 0.5
+
+
+def test_a_closure_runs_with_gradients_and_returns_its_loss(factory: Any) -> None:
+    w = parameter(2)
+    optimizer = factory([w], lr=0.1)
+
+    def closure() -> float:
+        assert torch.is_grad_enabled()
+        optimizer.zero_grad()
+        loss = (w**2).sum()
+        torch.autograd.backward(loss)
+        return loss.item()
+
+    with torch.no_grad():
+        assert optimizer.step(closure) == 2.0
+        assert not torch.is_grad_enabled()
+    assert w[0] < 1
+
+
+def test_step_hooks_run(factory: Any) -> None:
+    optimizer, seen = factory([parameter(2)]), []
+    optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
+    optimizer.register_step_post_hook(lambda *_: seen.append("after"))
+    steps(optimizer, 1)
+    assert seen == ["before", "after"]
+
+
+def test_named_parameters(factory: Any) -> None:
+    optimizer = factory(nn.Linear(2, 1).named_parameters())
+    steps(optimizer, 1)
+    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["weight", "bias"]
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64], ids=str
+)
+def test_state_dict_goes_round_bit_exactly_and_loads_as_weights_only(factory: Any, dtype: torch.dtype) -> None:
+    hyper = {} if factory is Adam else {"sign_decay": "cosine", "decay_steps": 10, "num_periods": 1.5}
+    first, second = (factory([parameter(3, dtype=dtype), parameter(2, 2, dtype=dtype)], **hyper) for _ in range(2))
+    steps(first, 3)
+    file = io.BytesIO()
+    torch.save(first.state_dict(), file)
+    file.seek(0)
+    with torch.no_grad():
+        for w, trained in zip(second.param_groups[0]["params"], weights(first), strict=True):
+            w.copy_(trained)
+    second.load_state_dict(torch.load(file, weights_only=True))
+    torch.testing.assert_close(second.state_dict()["state"], first.state_dict()["state"], rtol=0, atol=0)
+    assert second.state_dict()["param_groups"] == first.state_dict()["param_groups"]
+    for optimizer in (first, second):
+        steps(optimizer, 3, start=3)
+    torch.testing.assert_close(weights(second), weights(first), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
+def test_a_copy_goes_on_alone(factory: Any, copied: Callable[[Any], Any]) -> None:
+    original = factory([parameter(3)])
+    steps(original, 2)
+    other = copied(original)
+    before = weights(original)
+    steps(other, 2, start=2)
+    assert torch.equal(weights(original)[0], before[0])
+    steps(original, 2, start=2)
+    torch.testing.assert_close(weights(other), weights(original), rtol=0, atol=0)
+
+
+SHARED_FAULTS: list[tuple[str, Any]] = [
+    ("lr", -0.1),
+    ("lr", math.nan),
+    ("lr", math.inf),
+    ("lr", torch.tensor([0.1, 0.2])),
+    ("lr", torch.tensor(math.nan)),
+    ("weight_decay", -1.0),
+    ("weight_decay", math.nan),
+]
+SIGN_FAULTS: list[tuple[str, Any]] = [
+    ("beta", 1.0),
+    ("beta", -0.1),
+    ("beta", math.nan),
+    ("sign_decay", "exponential"),
+    ("sign_decay", "linear"),  # without decay_steps
+    ("decay_steps", 0),
+    ("num_periods", 2.0),  # without a decay that has periods
+    ("zero_after", 1.0),
+]
+OWN_FAULTS: dict[Any, list[tuple[str, Any]]] = {
+    Adam: [
+        ("betas", (0.9, 1.0)),
+        ("betas", (-0.1, 0.9)),
+        ("betas", (math.nan, 0.9)),
+        ("betas", (0.9,)),
+        ("eps", -1e-8),
+        ("eps", math.nan),
+    ],
+    PowerSign: [*SIGN_FAULTS, ("base", 0.0), ("base", -2.0), ("base", math.nan), ("base", math.inf)],
+    AddSign: [*SIGN_FAULTS, ("alpha", -1.0), ("alpha", math.nan)],
+}
+FAULTS = [(cls, *fault) for cls in CLASSES for fault in SHARED_FAULTS + OWN_FAULTS[cls]]
+
+
+@pytest.mark.parametrize(("cls", "name", "value"), FAULTS, ids=str)
+def test_a_bad_value_is_refused_by_name_and_value(cls: Any, name: str, value: Any) -> None:
+    shown = r"\(2,\)" if isinstance(value, Tensor) and value.numel() > 1 else "nan" if value != value else ""
+    with pytest.raises(ValueError, match=rf"{cls.__name__}\({name}=.*{shown}"):
+        cls([parameter(2)], **{name: value})
+    with pytest.raises(ValueError, match=rf"{cls.__name__}\({name}="):
+        cls([{"params": [parameter(2)], name: value}])
+    with pytest.raises(ValueError, match=rf"{cls.__name__}\({name}="):
+        cls([parameter(2)]).add_param_group({"params": [parameter(2)], name: value})
+
+
+@pytest.mark.parametrize("periods", [0.0, -1.0, math.nan])
+@pytest.mark.parametrize("name", ["num_periods", "zero_after"])
+@pytest.mark.parametrize("cls", [PowerSign, AddSign])
+def test_bad_periods_are_refused(cls: Any, name: str, periods: float) -> None:
+    with pytest.raises(ValueError, match=rf"{cls.__name__}\({name}=...\) must be a number > 0"):
+        cls([parameter(2)], sign_decay="cosine", decay_steps=10, **{name: periods})
+
+
+def test_unknown_keywords_and_wrong_types_are_type_errors(factory: Any) -> None:
+    wrong: list[dict[str, Any]] = [
+        {"learning_rate": 0.1},
+        {"lr": "0.1"},
+        {"lr": None},
+        {"maximize": 1},
+        {"weight_decay": True},
+    ]
+    wrong += [{"betas": 0.9}] if factory is Adam else [{"beta": "x"}, {"decay_steps": 10.5}]
+    for hyper in wrong:
+        with pytest.raises(TypeError, match=next(iter(hyper))):
+            factory([parameter(2)], **hyper)
+
+
+def test_an_empty_parameter_list_and_a_bare_tensor_are_refused(factory: Any) -> None:
+    with pytest.raises(ValueError, match="empty parameter list"):
+        factory([])
+    with pytest.raises(TypeError, match="iterable of Tensors"):
+        factory(parameter(2))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,), (2, 3)], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_shapes_and_types_agree_with_float64(factory: Any, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    optimizer, exact = (factory([parameter(*shape, dtype=d)], lr=0.01) for d in (dtype, torch.float64))
+    steps(optimizer, 4)
+    steps(exact, 4)
+    tolerance = 20 * torch.finfo(dtype).eps  # a few roundings a step
+    torch.testing.assert_close(weights(optimizer)[0].double(), weights(exact)[0], rtol=tolerance, atol=0)
+
+
+def test_non_contiguous_tensors(factory: Any) -> None:
+    w = torch.arange(12.0).reshape(3, 4).t().requires_grad_()
+    v = torch.arange(12.0).reshape(3, 4).t().contiguous().requires_grad_()
+    assert not w.is_contiguous()
+    one, other = factory([w]), factory([v])
+    for sign in (1, -1, 1):
+        w.grad = torch.arange(-6.0, 6.0).reshape(4, 3) * sign
+        v.grad = torch.arange(-6.0, 6.0).reshape(3, 4).t().reshape(4, 3).mul(0).add(w.grad)
+        one.step()
+        other.step()
+    assert torch.equal(w, v)
+
+
+def test_maximize_is_descent_of_the_negative(factory: Any) -> None:
+    up, down = factory([parameter(2)], maximize=True), factory([parameter(2)])
+    for sign, optimizer in ((1.0, up), (-1.0, down)):
+        for g in PATTERN:
+            (w,) = optimizer.param_groups[0]["params"]
+            w.grad = torch.full((2,), g * sign)
+            optimizer.step()
+            assert torch.equal(w.grad, torch.full((2,), g * sign))
+    assert torch.equal(weights(up)[0], weights(down)[0])
+
+
+def test_complex_parameters_are_pairs_of_real_ones(factory: Any) -> None:
+    z = torch.tensor([1 + 2j, -1 + 0.5j], requires_grad=True)
+    x = torch.view_as_real(z.detach().clone()).requires_grad_()
+    pair = factory([z], weight_decay=0.1), factory([x], weight_decay=0.1)
+    for g in (1 - 1j, -2 + 0.5j, 3 + 0j):
+        z.grad = torch.full((2,), g)
+        x.grad = torch.view_as_real(z.grad).clone()
+        for optimizer in pair:
+            optimizer.step()
+    torch.testing.assert_close(torch.view_as_real(z.detach()), x.detach(), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
+@pytest.mark.parametrize("warm", [0, 3])
+def test_learning_rate_zero_and_zero_gradients_leave_parameters_untouched(
+    factory: Any, dtype: torch.dtype, warm: int
+) -> None:
+    optimizer = factory([parameter(3, dtype=dtype)], lr=0.01)
+    steps(optimizer, warm)
+    optimizer.param_groups[0]["lr"] = 0.0
+    (before,) = weights(optimizer)
+    (w,) = optimizer.param_groups[0]["params"]
+    for _ in range(3):
+        w.grad = torch.zeros_like(w)
+        optimizer.step()
+    assert torch.equal(w, before)
+
+
+def test_zero_gradients_alone_leave_parameters_untouched(factory: Any) -> None:
+    w = parameter(3, dtype=torch.float16)
+    w.grad = torch.zeros_like(w)
+    factory([w], lr=0.1).step()
+    assert torch.equal(w, torch.ones_like(w))
+
+
+@pytest.mark.parametrize("lr", [torch.tensor(0.125), torch.tensor([0.125]), torch.tensor(0.125, dtype=torch.float64)])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32])
+def test_a_tensor_learning_rate_is_its_number(factory: Any, lr: Tensor, dtype: torch.dtype) -> None:
+    with_tensor, with_number = (factory([parameter(3, dtype=dtype)], lr=x) for x in (lr, 0.125))
+    steps(with_tensor, 4)
+    steps(with_number, 4)
+    torch.testing.assert_close(weights(with_tensor), weights(with_number))
+    lr.fill_(0.125)  # the tensor itself is the hyperparameter, not a copy
+    assert with_tensor.param_groups[0]["lr"] is lr
+
+
+def test_gradients_flow_through_a_differentiable_step(factory: Any) -> None:
+    lr = torch.tensor(0.1, dtype=torch.float64, requires_grad=True)
+
+    def loss_after_two_steps(lr: Tensor) -> Tensor:
+        w = torch.tensor([1.0, -2.0], dtype=torch.float64, requires_grad=True).clone()
+        w.retain_grad()
+        optimizer = factory([w], lr=lr, differentiable=True)
+        for scale in (1.0, 0.5):
+            w.grad = torch.tensor([3.0, -1.0], dtype=torch.float64) * scale
+            optimizer.step()
+        return (w**2).sum()
+
+    assert torch.autograd.gradcheck(loss_after_two_steps, lr)
+
+
+SCHEDULERS: list[Callable[[Optimizer], lr_scheduler.LRScheduler]] = [
+    lambda o: lr_scheduler.StepLR(o, 2),
+    lambda o: lr_scheduler.CosineAnnealingLR(o, 10),
+    lambda o: lr_scheduler.LinearLR(o),
+    lambda o: lr_scheduler.OneCycleLR(o, max_lr=0.1, total_steps=10),
+    lambda o: lr_scheduler.CyclicLR(o, base_lr=0.01, max_lr=0.1, step_size_up=2),
+]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULERS, ids=["step", "cosine", "linear", "one-cycle", "cyclic"])
+def test_schedulers_move_the_learning_rate(factory: Any, schedule: Any) -> None:
+    optimizer = factory([parameter(2)], lr=0.05)
+    scheduler = schedule(optimizer)
+    seen = set()
+    for step in range(5):
+        steps(optimizer, 1, start=step)
+        scheduler.step()
+        seen.add(optimizer.param_groups[0]["lr"])
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize("cls", [PowerSign, AddSign])
+def test_cyclic_schedulers_move_beta(cls: Any) -> None:
+    optimizer, plain = cls([parameter(2)], beta=0.9), cls([parameter(2)], beta=0.5)
+    lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10, base_momentum=0.5, max_momentum=0.5)
+    for o in (optimizer, plain):
+        steps(o, 1)
+    (one,), (other,) = optimizer.state.values(), plain.state.values()
+    assert torch.equal(one["momentum_buffer"], other["momentum_buffer"])
+
+
+def test_grad_scaler_skips_a_step_with_infinite_gradients(factory: Any) -> None:
+    w = parameter(2)
+    optimizer, scaler = factory([w], lr=0.1), torch.amp.GradScaler("cpu", init_scale=4.0)
+    torch.autograd.backward(scaler.scale(w.sum()))
+    scaler.step(optimizer)
+    scaler.update()
+    moved = w.detach().clone()
+    assert not torch.equal(moved, torch.ones(2))
+    w.grad = torch.full((2,), math.inf)
+    scaler.scale(torch.ones(()))
+    scaler.step(optimizer)
+    scaler.update()
+    assert torch.equal(w, moved)
+
+
+def compare_compiled(factory: Any, backend: str, **hyper: Any) -> None:
+    torch._dynamo.reset()
+    compiled, plain = factory([parameter(3)], **hyper), factory([parameter(3)], **hyper)
+    step = torch.compile(compiled.step, backend=backend)
+    for g in PATTERN:  # a fault in compiled Adam once showed at the third step only
+        for optimizer, go in ((compiled, step), (plain, plain.step)):
+            optimizer.param_groups[0]["params"][0].grad = torch.full((3,), g)
+            go()
+    torch.testing.assert_close(weights(compiled), weights(plain))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's own, while tracing
+def test_a_compiled_step_is_the_step(factory: Any) -> None:
+    compare_compiled(factory, "eager")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (shutil.which("g++") or shutil.which("clang++")), reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("decay", [{}, {"sign_decay": "cosine", "decay_steps": 10}], ids=str)
+def test_a_step_compiled_to_machine_code_is_the_step(factory: Any, decay: dict[str, Any]) -> None:
+    compare_compiled(factory, "inductor", **({} if factory is Adam else decay))
