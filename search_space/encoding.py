@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from search_space.expression import Expression
-from search_space.graph import Node, expression_node, rule_graph
+from search_space.expression import Expression, substitute
+from search_space.graph import Node, expression_node, make_node, rule_graph
 from search_space.identity import identify_node
 from search_space.primitives import COMMUTATIVE
 from search_space.rule import Rule
@@ -39,6 +39,11 @@ class Encoder:
         self.groups = groups
         self.operands = {expression_node(e).key: token for token, e in reversed(list(enumerate(operands)))}
         self.count = len(operands)
+        self.sides: dict[bytes, list[tuple[int, int]]] = {}  # what a function makes of an operand, simplified
+        for u, function in enumerate(unary):
+            for token, operand in enumerate(operands):
+                key = expression_node(substitute(function, {"x": operand})).key
+                self.sides.setdefault(key, []).append((u, token))
         self.unary = [expression_node(e) for e in unary]
         self.binary = [expression_node(e) for e in binary]
         self.visits = 0
@@ -80,6 +85,8 @@ class Encoder:
 
     def side(self, node: Node, found: _Found, waiting: int) -> Iterator[tuple[int, _Found]]:
         """Yield (unary function, operand) pairs for the value of `node`."""
+        for u, token in self.sides.get(node.key, ()):
+            yield u, _Found(found.groups, found.keys, token)
         for u, pattern in enumerate(self.unary):
             for bindings in _match(pattern, node, {}):
                 for operand in self.operand(bindings["x"], found, waiting):
@@ -101,7 +108,7 @@ class Encoder:
 
     def worth_keeping(self, node: Node) -> bool:
         """Whether a group that only keeps its left leads on: over an operand, or by a unary function."""
-        return node.key in self.operands or any(
+        return node.key in self.sides or any(
             not _is_x(pattern) and any(True for _ in _match(pattern, node, {})) for pattern in self.unary
         )
 
@@ -124,10 +131,34 @@ def _match(pattern: Node, node: Node, bindings: Bindings) -> Iterator[Bindings]:
             yield bindings
     elif pattern.key == node.key or (pattern.function == node.function and pattern.function in ("normal", "uniform")):
         yield bindings
-    elif pattern.function == node.function and pattern.arguments and pattern.value == node.value:
-        yield from _match_all(pattern.arguments, node.arguments, bindings)
-        if pattern.function in COMMUTATIVE:
-            yield from _match_all(pattern.arguments, node.arguments[::-1], bindings)
+    else:
+        for form in _forms(node):
+            if pattern.function == form.function and pattern.arguments and pattern.value == form.value:
+                yield from _match_all(pattern.arguments, form.arguments, bindings)
+                if pattern.function in COMMUTATIVE:
+                    yield from _match_all(pattern.arguments, form.arguments[::-1], bindings)
+
+
+def _forms(node: Node) -> Iterator[Node]:
+    """Yield `node` and what simplification may have made it from, by moving a minus sign."""
+    yield node
+    match node.function, node.arguments:
+        case "-", (a, b):  # a - b is a + (-b)
+            yield make_node("+", (a, _negative(b)))
+        case "*", (Node("number", value=float(c)), b) | (b, Node("number", value=float(c))) if c < 0.0:
+            yield make_node("neg", (make_node("*", (make_node("number", (), -c), b)),))
+        case "neg", (Node("*" | "/" as function, (a, b)),):  # -(a b) is (-a) b and a (-b)
+            yield make_node(function, (_negative(a), b))
+            yield make_node(function, (a, _negative(b)))
+        case "neg", (Node("+", (a, b)),):  # -(a + b) is (-a) - b
+            yield make_node("-", (_negative(a), b))
+            yield make_node("-", (_negative(b), a))
+        case "neg", (Node(function, (a, *rest)),) if function in ("drop", "clip", "sign"):
+            yield make_node(function, (_negative(a), *rest))
+
+
+def _negative(node: Node) -> Node:
+    return node.arguments[0] if node.function == "neg" else make_node("neg", (node,))
 
 
 def _match_all(patterns: Sequence[Node], nodes: Sequence[Node], bindings: Bindings) -> Iterator[Bindings]:

@@ -10,7 +10,7 @@ are one module each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
@@ -90,6 +90,6 @@ def rebuild(expression: Expression, change: Callable[[Expression], Expression]) 
             assert_never(expression)
 
 
-def substitute(expression: Expression, values: dict[str, Expression]) -> Expression:
+def substitute(expression: Expression, values: Mapping[str, Expression]) -> Expression:
     """Replace every `Symbol` that `values` names."""
     return rebuild(expression, lambda node: values.get(node.name, node) if isinstance(node, Symbol) else node)

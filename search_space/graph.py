@@ -59,8 +59,8 @@ def make_node(function: str, arguments: tuple[Node, ...] = (), value: object = N
     shown = f"{value:.12g}" if isinstance(value, float) else value
     key = blake2b(f"{function} {shown}".encode() + b"".join([a.key for a in arguments]), digest_size=8).digest()
     closes = function == "recurrence"
-    is_open = function == "previous" or (not closes and any([a.is_open for a in arguments]))
-    uses_gradient = (function == "input" and value == "g") or any([a.uses_gradient for a in arguments])
+    is_open = function == "previous" or (not closes and any(a.is_open for a in arguments))
+    uses_gradient = (function == "input" and value == "g") or any(a.uses_gradient for a in arguments)
     return Node(function, arguments, value, key, is_open, uses_gradient)
 
 
@@ -243,8 +243,7 @@ def _stream_numbers(equations: tuple[Equation, ...]) -> dict[int, int]:
     numbers: dict[int, int] = {}
     for function in _STREAMS:
         mine = [d for d, (name, _, _) in builder.drawn.items() if name == function]
-        for number, draw in enumerate(sorted(mine, key=lambda d: builder.drawn[d][1:])):
-            numbers[draw] = number
+        numbers |= {d: number for number, d in enumerate(sorted(mine, key=lambda d: builder.drawn[d][1:]))}
     return numbers
 
 

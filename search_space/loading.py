@@ -1,14 +1,14 @@
 """Read search spaces from TOML: the four that ship, or a file of one's own.
 
-    name = "mine"
-    description = "one line"
-    groups = 2
-    operands = ["g", "ema(g, 0.95)", "1e-2 * w"]
-    unary = ["x", "exp(x)", "clip(x, 1e-4)"]
-    binary = ["x * y", "x / (y + 1e-8)", "x"]
+name = "mine"
+description = "one line"
+groups = 2
+operands = ["g", "ema(g, 0.95)", "1e-2 * w"]
+unary = ["x", "exp(x)", "clip(x, 1e-4)"]
+binary = ["x * y", "x / (y + 1e-8)", "x"]
 
-    [options]
-    distinct_operands = false
+[options]
+distinct_operands = false
 """
 
 from __future__ import annotations
@@ -64,10 +64,10 @@ def load_space(name_or_path: str | Path, groups: int | None = None, **options: b
         if not isinstance(value, wanted) or (name == "noise_std" and isinstance(value, bool)):
             valid = "a number" if name == "noise_std" else "true or false"
             raise ValueError(f"{path}: options.{name} must be {valid}, but got {value!r:.80}")
-    texts = {kind: tuple(content.pop(kind)) for kind in ("operands", "unary", "binary")}
+    content |= {kind: tuple(content[kind]) for kind in ("operands", "unary", "binary")}
     content["groups"] = content.get("groups", 1) if groups is None else groups
     try:
-        return SearchSpace(**content, **texts, **given)
+        return SearchSpace(**content, **given)
     except RuleError as error:
         raise RuleError(f"{path}: {error}") from None
     except ValueError as error:
@@ -81,7 +81,9 @@ def _path(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in FOLDER.glob("*.toml")))
-        raise FileNotFoundError(f"no search space {str(name_or_path)!r:.200}: there are {names}, or give the path of a TOML file")
+        raise FileNotFoundError(
+            f"no search space {str(name_or_path)!r:.200}: there are {names}, or give the path of a TOML file"
+        )
     return path
 
 

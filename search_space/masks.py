@@ -123,9 +123,7 @@ class Automaton:
         return state > 0
 
 
-def _reachable(
-    choices: tuple[int, ...], follow: Callable[[int, State, int], State | None]
-) -> list[NDArray[np.int64]]:
+def _reachable(choices: tuple[int, ...], follow: Callable[[int, State, int], State | None]) -> list[NDArray[np.int64]]:
     """Return the state after each state and token, (states, choices), for each position."""
     tables: list[NDArray[np.int64]] = []
     states: dict[State, int] = {(0,): 1}

@@ -15,6 +15,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from search_space import draws
 from search_space.primitives import Array
@@ -57,7 +58,7 @@ def probe_values() -> Values:
 
 
 @cache
-def groups() -> tuple[Array, ...]:
+def groups() -> tuple[NDArray[np.int_], ...]:
     """Return flat indices of the entries that are judged together, each (scales, entries): g not 0; g = 0 after gradients; g = 0 before.
 
     They are kept apart because 1/(g + 1e-8) is a hundred million where g is 0, beside which nothing else would be seen.

@@ -77,7 +77,8 @@ class Simplifier:
             "drop": self._drop,
             "min": self._extreme,
             "max": self._extreme,
-        } | dict.fromkeys(_EVEN, self._even)
+        }
+        self.rows |= {name: self._even for name in _EVEN}
 
     def __call__(self, expression: Expression) -> Expression:
         """Return `expression` with every row applied, innermost first."""
@@ -275,7 +276,7 @@ def _has_plain_zero(y: Expression, names: set[str]) -> bool:
             return True
         case Symbol(name):
             return name not in names and name not in READY
-        case Call("+", (a, Number(c)) | (Number(c), a)) | Call("-", (a, Number(c)) | (Number(c), a)):
+        case Call("+" | "-", (_, Number(c)) | (Number(c), _)):
             return c != 0.0
         case Call("abs" | "exp" | "norm"):
             return True

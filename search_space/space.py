@@ -83,7 +83,9 @@ class SearchSpace:
         for kind in ("operands", "unary", "binary"):
             _check_texts(kind, getattr(self, kind))
         if self.allowed_size == 0:
-            raise ValueError("the constraints allow no string at all; add operands or binary functions, or switch one off")
+            raise ValueError(
+                "the constraints allow no string at all; add operands or binary functions, or switch one off"
+            )
 
     # -- strings ---------------------------------------------------------------------------------------------------------------
 
@@ -141,7 +143,9 @@ class SearchSpace:
     def _checked(self, tokens: Sequence[int]) -> tuple[int, ...]:
         tokens = tuple([int(token) for token in tokens])
         if len(tokens) != len(self.choices):
-            raise ValueError(f"tokens must be {len(self.choices)} numbers for {self.groups} groups, but got {len(tokens)}")
+            raise ValueError(
+                f"tokens must be {len(self.choices)} numbers for {self.groups} groups, but got {len(tokens)}"
+            )
         for position, (token, count) in enumerate(zip(tokens, self.choices, strict=True)):
             if not 0 <= token < count:
                 raise ValueError(f"tokens[{position}] must be in 0..{count - 1}, but got {token}")
@@ -226,7 +230,8 @@ def _check_texts(kind: str, texts: object) -> None:
             raise ValueError(f'{kind}[{i}] must be a rule text such as "g ** 2", but got {text!r:.200}')
         try:
             expression = parse_expression(text)
-            tried = substitute(expression, {"noise_std": Number(0.1)} | {v.name: Symbol("g") for v in variables})
+            values: dict[str, Expression] = {v.name: Symbol("g") for v in variables}
+            tried = substitute(expression, values | {"noise_std": Number(0.1)})
             Rule((), (Equation(RESULT, tried),))
         except RuleError as error:
             raise RuleError(f"{kind}[{i}] is not a rule text{_in(variables)}: {error}") from None

@@ -1,0 +1,114 @@
+"""What a search is told: one frozen record, written to the run folder before the first child starts."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+Reward = Literal["accuracy", "loss"]
+Grid = Literal["scaled", "paper"]
+Executor = Literal["tune", "in-process"]
+Batched = Literal["auto", "yes", "no"]
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """A search for update rules. The defaults are the default search: minutes on two cores.
+
+    Raises:
+        ValueError: a number out of range, naming the field, what it got and what would be valid.
+
+    >>> SearchConfig(rules=100).task
+    'digits-mlp'
+    """
+
+    space: str = "arxiv2017"
+    """search space: a name of `neuropt spaces`, or a TOML file"""
+    groups: int = 2
+    """groups of five tokens in a rule, 1 to 4"""
+    controller: str = "ppo"
+    """who proposes: a name of `neuropt controllers`, or a TOML file"""
+    task: str = "digits-mlp"
+    """what children are trained on: a name of `neuropt tasks`"""
+    rules: int = 2_000
+    """distinct rules to train; duplicates and rejected rules do not count"""
+    seed: int = 0
+    """root seed of controller and children"""
+    child_seeds: int = 1
+    """seeds each rule is trained on"""
+    reward: Reward = "accuracy"
+    """validation accuracy (the method's), or minus log of validation loss"""
+    grid: Grid = "scaled"
+    """learning rates: seven, scaled to the rule's own updates, or the paper's 10^-5 .. 10^1"""
+    halving: bool = True
+    """stop losing learning rates of a rule early"""
+    steps: int | None = None
+    """training steps of a child; None leaves the task's own budget"""
+    finalists: int = 10
+    """best rules that are trained again on fresh seeds afterwards, beside tuned built-ins; 0 for none"""
+    finalist_seeds: int = 10
+    """fresh seeds that finalists are reported on"""
+    data_dir: str | None = None
+    """folder with data sets that are already there; else NEUROPT_DATA, else downloads"""
+    executor: Executor = "tune"
+    """Ray Tune on this machine or a cluster, or in this process without Ray"""
+    address: str | None = None
+    """HOST:PORT of a running Ray cluster; None starts Ray on this machine"""
+    workers: int | None = None
+    """trials at the same time; None uses every CPU of Ray"""
+    rules_per_trial: int = 20
+    """rules that one trial trains together"""
+    deterministic: bool = False
+    """propose after exactly the results of `lag` trials before, so that any number of workers gives one search"""
+    lag: int = 4
+    """with deterministic: trials that may be under way at a time"""
+    batched: Batched = "auto"
+    """train children in one buffer, or one at a time; auto leaves it to the task's model"""
+
+    def __post_init__(self) -> None:
+        least = {"groups": 1, "rules": 1, "child_seeds": 1, "finalists": 0, "finalist_seeds": 2, "rules_per_trial": 1, "lag": 1}
+        for name, lowest in least.items():
+            _check_whole(name, getattr(self, name), lowest)
+        for name in ("steps", "workers"):
+            if getattr(self, name) is not None:
+                _check_whole(name, getattr(self, name), 1)
+        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+            raise ValueError(f"seed must be a whole number from 0 to 2^31 - 1, but got {self.seed!r}")
+        choices = {"reward": Reward, "grid": Grid, "executor": Executor, "batched": Batched}
+        for name, choice in choices.items():
+            valid: tuple[str, ...] = choice.__args__  # type: ignore[attr-defined]  # of a Literal
+            if getattr(self, name) not in valid:
+                raise ValueError(f"{name} must be one of {', '.join(valid)}, but got {getattr(self, name)!r}")
+        if self.address is not None and self.executor != "tune":
+            raise ValueError("address needs executor tune, but got executor in-process")
+
+    def to_toml(self) -> str:
+        """Return the record as TOML; what is None is left out."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        # JSON's strings, numbers and booleans are TOML's
+        return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
+
+
+def _check_whole(name: str, value: Any, lowest: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < lowest:
+        raise ValueError(f"{name} must be a whole number of at least {lowest}, but got {value!r}")
+
+
+def read_config(path: Path) -> SearchConfig:
+    """Read the record of a run.
+
+    Raises:
+        ValueError: a file that is not TOML, or a field that does not exist.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a search configuration: {error}") from None
+    known = {field.name for field in fields(SearchConfig)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise ValueError(f"{path} has a field {unknown[0]!r} that a search does not have; there are {', '.join(sorted(known))}")
+    return SearchConfig(**values)

@@ -1,0 +1,154 @@
+"""A piece of work for a worker: rules to train, as plain values, and what came of each.
+
+It travels between processes and machines as JSON: rule text and numbers, never pickles.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from neuropt.compiling.create import create_optimizer
+from neuropt.tasks.task import Task, TaskData
+from neuropt.training.children import Child, Results
+from neuropt.training.train import train_optimizer, train_rules
+from search_space import parse_rule
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One rule, or one named optimizer, to be trained at some learning rates.
+
+    Args:
+        rule: rule text, or None for an optimizer.
+        optimizer: a name that `create_optimizer` knows, or None for a rule.
+        learning_rates: to be trained at.
+    """
+
+    rule: str | None
+    learning_rates: tuple[float, ...]
+    optimizer: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Jobs that one worker trains together, under one set of seeds.
+
+    Args:
+        jobs: what to train.
+        seeds: of every job.
+        halving: whether losing learning rates stop early.
+        batched: whether children share a buffer; None leaves it to the task.
+        test: whether to evaluate on the test split.
+    """
+
+    jobs: tuple[Job, ...]
+    seeds: tuple[int, ...]
+    halving: bool = True
+    batched: bool | None = None
+    test: bool = False
+
+    def to_json(self) -> str:
+        """Return the work as text."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Work:
+        """Read it back."""
+        values = json.loads(text)
+        jobs = tuple(Job(j["rule"], tuple(j["learning_rates"]), j["optimizer"]) for j in values.pop("jobs"))
+        return Work(jobs, tuple(values.pop("seeds")), **values)
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came of one job.
+
+    Args:
+        children: [learning rate][seed]; empty if it failed.
+        failure: why it could not be trained, or None.
+    """
+
+    children: tuple[tuple[Child, ...], ...]
+    failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of a piece of work.
+
+    Args:
+        trained: one a job, in their order.
+        seconds: that the training took.
+        device: where.
+    """
+
+    trained: tuple[Trained, ...]
+    seconds: float
+    device: str = "cpu"
+
+    def to_json(self) -> str:
+        """Return it as text; infinity is allowed in it, as Python's JSON does."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> Done:
+        """Read it back."""
+        values: dict[str, Any] = json.loads(text)
+        trained = tuple(
+            Trained(tuple(tuple(Child(**child) for child in row) for row in job["children"]), job["failure"])
+            for job in values["trained"]
+        )
+        return Done(trained, values["seconds"], values["device"])
+
+
+def do_work(work: Work, task: Task, data: TaskData) -> Done:
+    """Train every job. One that raises is tried once more alone, then blamed; the others are not lost."""
+    torch.set_num_threads(1)  # two threads on two busy cores are 10-20 times slower than one
+    began = time.perf_counter()
+    rules = [job for job in work.jobs if job.rule is not None]
+    results = iter(_train_together(work, rules, task, data))
+    trained = [next(results) if job.rule is not None else _alone(work, job, task, data) for job in work.jobs]
+    return Done(tuple(trained), time.perf_counter() - began)
+
+
+def _train_together(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> list[Trained]:
+    try:
+        return [_trained(children) for children in _train(work, jobs, task, data)] if jobs else []
+    except Exception:  # noqa: BLE001  # whatever one rule raises must not take the others along; `_alone` records it
+        return [_alone(work, job, task, data) for job in jobs]
+
+
+def _alone(work: Work, job: Job, task: Task, data: TaskData) -> Trained:
+    try:
+        return _trained(_train(replace(work, jobs=(job,)), [job], task, data)[0])
+    except Exception as error:  # noqa: BLE001  # recorded as the reason
+        return Trained((), f"{type(error).__name__}: {error}".split("\n")[0][:500])
+
+
+def _trained(children: Iterable[Sequence[Child]]) -> Trained:
+    return Trained(tuple(tuple(row) for row in children))
+
+
+def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Results:
+    rates = [job.learning_rates for job in jobs]
+    if jobs[0].optimizer is not None:
+        name = jobs[0].optimizer
+        return train_optimizer(
+            task,
+            data,
+            lambda parameters, lr, seed: create_optimizer(name, parameters, lr=lr),
+            rates[0],
+            work.seeds,
+            halving=work.halving,
+            test=work.test,
+        )
+    rules = [parse_rule(job.rule or "") for job in jobs]
+    return train_rules(
+        task, data, rules, rates, work.seeds, halving=work.halving, batched=work.batched, test=work.test
+    )
