@@ -1,0 +1,96 @@
+"""Search for the update rules of neural networks, and use the ones that win as torch optimizers.
+
+>>> import neuropt
+>>> rule = neuropt.parse_rule("g * exp(sign(g) * sign(m))")
+>>> neuropt.same_rule(rule, neuropt.zoo()["powersign"])
+True
+
+Importing this package imports neither torch nor ray: a public name is fetched from its module when it is first read.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from neuropt.shadowing import check_not_shadowed
+
+check_not_shadowed()
+
+if TYPE_CHECKING:
+    from controllers import create_controller
+    from neuropt.compiling.create import create_optimizer
+    from neuropt.compiling.rule_optimizer import RuleOptimizer
+    from neuropt.config import SearchConfig
+    from neuropt.evaluating.evaluate import evaluate
+    from neuropt.exporting import Provenance, export_rule
+    from neuropt.finding import find_rule
+    from neuropt.searching.search import run_search
+    from neuropt.tasks import MLP, DataError, Split, Task, TaskData, get_task, register_task
+    from search_space import Rule, RuleError, SearchSpace, load_space, parse_rule, same_rule, simplify, to_latex, zoo
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MLP",
+    "DataError",
+    "Provenance",
+    "Rule",
+    "RuleError",
+    "RuleOptimizer",
+    "SearchConfig",
+    "SearchSpace",
+    "Split",
+    "Task",
+    "TaskData",
+    "__version__",
+    "create_controller",
+    "create_optimizer",
+    "evaluate",
+    "export_rule",
+    "find_rule",
+    "get_task",
+    "load_space",
+    "parse_rule",
+    "register_task",
+    "run_search",
+    "same_rule",
+    "simplify",
+    "to_latex",
+    "zoo",
+]
+
+_HOMES = {
+    "controllers": ("create_controller",),
+    "neuropt.compiling.create": ("create_optimizer",),
+    "neuropt.compiling.rule_optimizer": ("RuleOptimizer",),
+    "neuropt.config": ("SearchConfig",),
+    "neuropt.evaluating.evaluate": ("evaluate",),
+    "neuropt.exporting": ("Provenance", "export_rule"),
+    "neuropt.finding": ("find_rule",),
+    "neuropt.searching.search": ("run_search",),
+    "neuropt.tasks": ("MLP", "DataError", "Split", "Task", "TaskData", "get_task", "register_task"),
+    "search_space": (
+        "Rule",
+        "RuleError",
+        "SearchSpace",
+        "load_space",
+        "parse_rule",
+        "same_rule",
+        "simplify",
+        "to_latex",
+        "zoo",
+    ),
+}
+"""Where each public name lives; the imports above say the same to type checkers, and a test compares the two."""
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(module), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(globals().keys() | set(__all__))

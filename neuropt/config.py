@@ -69,7 +69,15 @@ class SearchConfig:
     """train children in one buffer, or one at a time; auto leaves it to the task's model"""
 
     def __post_init__(self) -> None:
-        least = {"groups": 1, "rules": 1, "child_seeds": 1, "finalists": 0, "finalist_seeds": 2, "rules_per_trial": 1, "lag": 1}
+        least = {
+            "groups": 1,
+            "rules": 1,
+            "child_seeds": 1,
+            "finalists": 0,
+            "finalist_seeds": 2,
+            "rules_per_trial": 1,
+            "lag": 1,
+        }
         for name, lowest in least.items():
             _check_whole(name, getattr(self, name), lowest)
         for name in ("steps", "workers"):
@@ -110,5 +118,7 @@ def read_config(path: Path) -> SearchConfig:
     known = {field.name for field in fields(SearchConfig)}
     unknown = sorted(values.keys() - known)
     if unknown:
-        raise ValueError(f"{path} has a field {unknown[0]!r} that a search does not have; there are {', '.join(sorted(known))}")
+        raise ValueError(
+            f"{path} has a field {unknown[0]!r} that a search does not have; there are {', '.join(sorted(known))}"
+        )
     return SearchConfig(**values)

@@ -18,9 +18,8 @@ from search_space.primitives import PRIMITIVES
 from search_space.printing import print_number
 from search_space.rule import INPUTS, READY, Rule
 
-_GREEK = frozenset(
-    ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "kappa", "lambda", "mu", "nu", "xi", "rho")
-    + ("sigma", "tau", "phi", "chi", "psi", "omega")
+_GREEK = re.compile(
+    "alpha|beta|gamma|delta|epsilon|zeta|eta|theta|kappa|lambda|mu|nu|xi|rho|sigma|tau|phi|chi|psi|omega"
 )
 _CONSTANTS = {2.718281828459045: "e", 3.141592653589793: r"\pi", 6.283185307179586: r"2 \pi"}
 _SIGNED = ("+", "-", "*", "/", "neg")
@@ -111,7 +110,7 @@ def _name(name: str, time: str) -> str:
     stem = stem or name
     hat = stem.endswith("hat") and len(stem) > 3
     stem = stem[:-3] if hat else stem
-    if stem in _GREEK:
+    if _GREEK.fullmatch(stem):
         letter = "\\" + stem
     elif len(stem) == 1:
         letter = stem

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import cast
 
 import numpy as np
 
@@ -45,8 +46,13 @@ def simplify(rule: Rule) -> Rule:
 def simplify_equations(equations: tuple[Equation, ...]) -> tuple[Equation, ...]:
     """Simplify the equations of a rule, without the checks of making a new one."""
     simplifier = Simplifier(keep_zero_sign=_zero_sign_matters(equations))
+    remembered = {n.name for e in equations for n in walk(e.expression) if isinstance(n, Previous)}
     while True:
         shorter = [Equation(e.name, simplifier(e.expression)) for e in equations]
+        for i, equation in enumerate(shorter[:-1]):
+            # a number alone would read back as a hyperparameter, which has no past
+            if isinstance(equation.expression, Number) and equation.name in remembered:
+                shorter[i] = equations[i]
         if len(shorter) > 1:
             shorter = _without_unread(_without_renames(shorter))
         if tuple(shorter) == equations:
@@ -78,7 +84,7 @@ class Simplifier:
             "min": self._extreme,
             "max": self._extreme,
         }
-        self.rows |= {name: self._even for name in _EVEN}
+        self.rows |= dict.fromkeys(_EVEN, cast(Row, self._even))
 
     def __call__(self, expression: Expression) -> Expression:
         """Return `expression` with every row applied, innermost first."""

@@ -7,22 +7,20 @@ operand of the second, and the value of the last is the update.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search_space.decoding import PER_GROUP, Decoder
 from search_space.encoding import Encoder
 from search_space.expression import Call, Expression, Number, Symbol, depth, rebuild, substitute, walk
 from search_space.masks import Automaton, Constraints, Tokens
-from search_space.primitives import PRIMITIVES
 from search_space.rule import MAX_DEPTH, RESULT, Equation, Rule, RuleError
-from search_space.simplifying import simplify_equations
 from search_space.text import parse_expression
 
-PER_GROUP = 5
 OPERAND, UNARY, BINARY = 0, 1, 2
 MAX_GROUPS = 6
 _X, _Y = Symbol("x"), Symbol("y")
@@ -81,7 +79,7 @@ class SearchSpace:
         if isinstance(self.noise_std, bool) or not 0.0 <= self.noise_std < float("inf"):
             raise ValueError(f"noise_std must be a finite number from 0, but got {self.noise_std!r}")
         for kind in ("operands", "unary", "binary"):
-            _check_texts(kind, getattr(self, kind))
+            _check_texts(kind, getattr(self, kind), (MAX_DEPTH - 10) // (2 * self.groups + 1))
         if self.allowed_size == 0:
             raise ValueError(
                 "the constraints allow no string at all; add operands or binary functions, or switch one off"
@@ -220,7 +218,7 @@ def _rescaled(node: Expression) -> Expression:
             return node
 
 
-def _check_texts(kind: str, texts: object) -> None:
+def _check_texts(kind: str, texts: object, deepest: int) -> None:
     """Raise a ValueError that names the entry unless `texts` are rule texts in x and y as the kind has them."""
     variables = {"operands": (), "unary": (_X,), "binary": (_X, _Y)}[kind]
     if not isinstance(texts, tuple) or not 1 <= len(texts) <= 1000:
@@ -235,94 +233,11 @@ def _check_texts(kind: str, texts: object) -> None:
             Rule((), (Equation(RESULT, tried),))
         except RuleError as error:
             raise RuleError(f"{kind}[{i}] is not a rule text{_in(variables)}: {error}") from None
+        if depth(expression) > deepest:
+            raise ValueError(f"{kind}[{i}] is nested deeper than {deepest}: {text!r:.80}")
         if variables and _X not in walk(expression):
             raise ValueError(f"{kind}[{i}] must contain x, such as exp(x), but got {text!r}")
-        if depth(expression) * 4 * MAX_GROUPS > 4 * MAX_DEPTH:
-            raise ValueError(f"{kind}[{i}] is nested deeper than {MAX_DEPTH // MAX_GROUPS}: {text!r:.80}")
 
 
 def _in(variables: tuple[Symbol, ...]) -> str:
     return f" in {' and '.join(v.name for v in variables)}" if variables else ""
-
-
-class Decoder:
-    """Builds the equations of one string."""
-
-    def __init__(
-        self, operands: Sequence[Expression], unary: Sequence[Expression], binary: Sequence[Expression]
-    ) -> None:
-        self.vocabulary = operands, unary, binary
-        self.equations: list[Equation] = []
-        self.draws = iter(range(10**6))
-
-    def rule(self, tokens: Sequence[int]) -> Rule:
-        """Return the rule of a checked string."""
-        operands, unary, binary = self.vocabulary
-        results: list[Expression] = []
-        for i in range(0, len(tokens), PER_GROUP):
-            op1, op2, u1, u2, b = tokens[i : i + PER_GROUP]
-            x = self.applied(unary[u1], self.operand(operands, results, op1))
-            y = self.applied(unary[u2], self.operand(operands, results, op2))
-            value = self.applied(binary[b], x, y)
-            last = i + PER_GROUP == len(tokens)
-            name = RESULT if last else f"r{i // PER_GROUP + 1}"
-            self.equations.append(Equation(name, value))
-            results.append(Symbol(name))
-        equations = simplify_equations(tuple(_inlined(self.equations)))
-        # the numbers kept draws apart while equal terms were merged; the rule counts its draws from 0
-        return Rule((), tuple(Equation(e.name, rebuild(e.expression, _unnumbered)) for e in equations))
-
-    def operand(self, operands: Sequence[Expression], results: Sequence[Expression], token: int) -> Expression:
-        if token >= len(operands):
-            return results[token - len(operands)]
-        return self.applied(operands[token])
-
-    def applied(self, template: Expression, x: Expression = _X, y: Expression = _Y) -> Expression:
-        """Return `template` with its variables replaced and its draws numbered."""
-        values: dict[str, Expression] = {}
-        for name, value in (("x", x), ("y", y)):
-            repeated = isinstance(value, Call) and sum(node == Symbol(name) for node in walk(template)) > 1
-            values[name] = self.named(value) if repeated else value
-        return self.filled(template, values)
-
-    def filled(self, node: Expression, values: dict[str, Expression]) -> Expression:
-        if isinstance(node, Symbol):
-            return values.get(node.name, node)
-        if not isinstance(node, Call):
-            return node
-        arguments = tuple([self.filled(argument, values) for argument in node.arguments])
-        draw = next(self.draws) if node.function in _DRAWING else None
-        return Call(node.function, arguments, draw)
-
-    def named(self, value: Expression) -> Symbol:
-        """Make an equation of a value that is read twice."""
-        name = f"x{sum(e.name.startswith('x') for e in self.equations) + 1}"
-        self.equations.append(Equation(name, value))
-        return Symbol(name)
-
-
-_DRAWING = frozenset(name for name, row in PRIMITIVES.items() if row.kind == "drawing")
-
-
-def _unnumbered(node: Expression) -> Expression:
-    return replace(node, draw=None) if isinstance(node, Call) and node.draw is not None else node
-
-
-def _inlined(equations: Sequence[Equation]) -> Iterator[Equation]:
-    """Put equations that are read once where they are read, and leave out those that are not read."""
-    reads: dict[str, int] = {RESULT: 2}
-    for equation in reversed(equations):
-        if reads.get(equation.name):
-            for name in _symbols(equation.expression):
-                reads[name] = reads.get(name, 0) + 1
-    values: dict[str, Expression] = {}
-    for equation in equations:
-        expression = substitute(equation.expression, values) if values else equation.expression
-        if reads.get(equation.name, 0) > 1:
-            yield Equation(equation.name, expression)
-        else:
-            values[equation.name] = expression
-
-
-def _symbols(expression: Expression) -> Iterable[str]:
-    return (node.name for node in walk(expression) if isinstance(node, Symbol))

@@ -122,7 +122,9 @@ def _pow_abs(x: Operand, y: Operand) -> Tensor:
 
 
 def _pow_abs_into(x: Operand, y: Operand, out: Tensor) -> Tensor:
-    return _power_into(torch.abs(x, out=out) if isinstance(x, Tensor) else abs(x), y, out)
+    if not isinstance(x, Tensor):
+        return _power_into(abs(x), y, out)
+    return _power_into(torch.abs(x, out=out if x.shape == out.shape else None), y, out)
 
 
 def _clip_into(x: Operand, c: Operand, out: Tensor) -> Tensor:
@@ -138,7 +140,7 @@ def _clamp_into(x: Operand, low: Operand, high: Operand, out: Tensor) -> Tensor:
         return torch.clamp(x, low, high, out=out)
     if not isinstance(x, Tensor) and not isinstance(low, Tensor):
         return _minimum_into(max(x, low) if x == x and low == low else math.nan, high, out)
-    return _minimum_into(_maximum_into(x, low, out), high, out)
+    return _minimum_into(_maximum(x, low), high, out)  # not over out: x and low may be smaller than it
 
 
 def _where_into(condition: Operand, x: Operand, y: Operand, out: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search_space import Rule, run
+from neuropt.compiling.program import equation_kinds
+from search_space import Interpreter, Rule
 
 START = (1.0, -0.5, 2.0)
 GRADIENTS = (
@@ -71,5 +72,16 @@ def record(rule: Rule, lr: float) -> Recording:
 
 
 def _path(rule: Rule, lr: float, nudge: float = 1.0) -> Array:
-    gradients = np.array(GRADIENTS) * nudge
-    return run(rule, gradients, np.array(START), lr, decay_steps=DECAY_STEPS if rule.reads("T") else None, seed=SEED)
+    interpreter = Interpreter(rule, decay_steps=DECAY_STEPS if rule.reads("T") else None, seed=SEED)
+    kinds = equation_kinds(interpreter.rule)
+    for (
+        name,
+        start,
+    ) in interpreter.remembered.items():  # the interpreter starts tensors as one number, which norm can tell
+        interpreter.remembered[name] = np.full(len(START), start) if kinds.get(name) == "tensor" else start
+    w, path = np.array(START), []
+    with np.errstate(all="ignore"):
+        for g in np.array(GRADIENTS) * nudge:
+            w = w - lr * interpreter.step(g, w, lr)
+            path.append(w)
+    return np.stack(path)

@@ -76,5 +76,3 @@ class InProcessExecutor:
 
     def close(self) -> None:
         """Nothing was started."""
-
-

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -194,6 +196,9 @@ class Rows:
 
     def _number(self, number: int) -> Callable[[int], Tensor | float]:
         """Return how to read a number at step t: a float, or a column with one for each learning rate of its rule."""
+        constant = self._constant(number)
+        if constant is not None:
+            return lambda t: constant
         table = self.merged.nodes[number].table
         assert table is not None
         if table.shape[1] == 1:
@@ -201,6 +206,13 @@ class Rows:
             return floats.__getitem__
         columns = torch.as_tensor(table).to(self.updates).unsqueeze(-1)  # (steps, rates, 1)
         return lambda t: columns[t]
+
+    def _constant(self, number: int) -> float | None:
+        """Return the value of a number that is the same at all steps and rates."""
+        table = self.merged.nodes[number].table
+        if table is None or not bool((table == table[0, 0]).all()):
+            return None
+        return fitting(float(table[0, 0]), self.updates.dtype)
 
     # -- one node in one run -------------------------------------------------------------------------------------------------------
 
@@ -220,33 +232,32 @@ class Rows:
         arguments = list(node.arguments)
         if node.function in COMMUTATIVE and self.merged.nodes[arguments[0]].function == "number":
             arguments.reverse()  # torch takes a float on the right without wrapping it
-        function, into = node.function, TORCH_PRIMITIVES[node.function].into
+        into = TORCH_PRIMITIVES[node.function].into
         assert into is not None
-        numbers = [i for i, a in enumerate(arguments) if self.merged.nodes[a].function == "number"]
-        operands = [None if i in numbers else self._view(a, run.first, run.last) for i, a in enumerate(arguments)]
-        if function == "*" and not numbers:
-            x, y = operands
-            self.operations.append(lambda t: torch.mul(x, y, out=out))  # type: ignore[arg-type]  # both are tensors here
-        elif function == "**" and numbers == [1] and self._constant(arguments[1]) == 2.0:
-            x = operands[0]
-            self.operations.append(lambda t: torch.mul(x, x, out=out))  # type: ignore[arg-type]  # x ** 2 is x * x, to the bit
-        elif not numbers:
+        moving = {i: self._number(a) for i, a in enumerate(arguments) if self._moves(a)}
+        operands = [None if i in moving else self._operand(a, run) for i, a in enumerate(arguments)]
+        if node.function in ("-", "/") and isinstance(operands[0], float):
+            operands[0] = torch.tensor(operands[0], dtype=out.dtype)  # once, not at every step
+        if node.function == "*" and not moving:
+            self.operations.append(partial(_multiply, operands[0], operands[1], out))
+        elif node.function == "**" and operands[1] == 2.0:
+            self.operations.append(partial(_multiply, operands[0], operands[0], out))  # x * x, to the bit
+        elif not moving:
             self.operations.append(lambda t: into(*operands, out=out))
         else:
-            readers = [(i, self._number(arguments[i])) for i in numbers]
 
             def operation(t: int) -> Tensor:
-                values = list(operands)
-                for i, read in readers:
-                    values[i] = read(t)  # type: ignore[call-overload]  # a float takes the place of a missing tensor
+                values = [moving[i](t) if i in moving else x for i, x in enumerate(operands)]
                 return into(*values, out=out)
 
             self.operations.append(operation)
 
-    def _constant(self, number: int) -> float | None:
-        """Return the value of a number that is the same at all steps."""
-        table = self.merged.nodes[number].table
-        return float(table[0, 0]) if table is not None and bool((table == table[0, 0]).all()) else None
+    def _moves(self, number: int) -> bool:
+        return self.merged.nodes[number].function == "number" and self._constant(number) is None
+
+    def _operand(self, number: int, run: _Run) -> Tensor | float:
+        constant = self._constant(number)
+        return self._view(number, run.first, run.last) if constant is None else constant
 
     def _average(self, node: Node, memory: Tensor, run: _Run) -> None:
         """memory <- a memory + b x, in place."""
@@ -301,6 +312,10 @@ class Rows:
                 out[..., first:last] = function(*piece)
 
         self.operations.append(operation)
+
+
+def _multiply(x: Any, y: Any, out: Tensor, t: int) -> Tensor:
+    return torch.mul(x, y, out=out)
 
 
 def _copying(into: Tensor, value: Tensor) -> Operation:

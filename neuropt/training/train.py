@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -11,13 +12,13 @@ from torch.optim import Optimizer
 
 from neuropt.compiling.program import compile_program
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from neuropt.tasks.task import MLP, Split, Task, TaskData
+from neuropt.tasks.task import MLP, Task, TaskData
 from neuropt.training.children import Cohort, Results, race
 from neuropt.training.one_at_a_time import OneAtATime, OptimizerFactory
 from neuropt.training.population import Population
 from search_space import Rule
 
-POPULATION_BYTES = 1_200_000
+POPULATION_BYTES = 1_600_000
 """Weights of one population: with its gradients and remembered values it stays in the cache (docs/performance.md)."""
 
 
@@ -70,8 +71,8 @@ def train_rules(
     size = population_rules(task, max(map(len, learning_rates)), len(seeds)) if together else 1
     results: Results = []
     with denormals_flushed():
-        for first in range(0, len(rules), size):
-            some, rates = rules[first : first + size], learning_rates[first : first + size]
+        for chosen in _even_parts(len(rules), size):
+            some, rates = rules[chosen], learning_rates[chosen]
             cohort: Cohort
             if together:
                 cohort = Population(task, data, [compile_program(rule) for rule in some], rates, seeds)
@@ -79,6 +80,13 @@ def train_rules(
                 cohort = OneAtATime(task, data, [rule_factory(rule, task.steps) for rule in some], rates, seeds)
             results += race(cohort, task, splits, halving)
     return results
+
+
+def _even_parts(count: int, most: int) -> list[slice]:
+    """Cut `count` rules into as few populations of at most `most` as it takes, all of nearly one size."""
+    parts = -(-count // most)
+    bounds = [count * i // parts for i in range(parts + 1)] if parts else []
+    return [slice(first, last) for first, last in pairwise(bounds)]
 
 
 def train_optimizer(

@@ -149,6 +149,4 @@ def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Resul
             test=work.test,
         )
     rules = [parse_rule(job.rule or "") for job in jobs]
-    return train_rules(
-        task, data, rules, rates, work.seeds, halving=work.halving, batched=work.batched, test=work.test
-    )
+    return train_rules(task, data, rules, rates, work.seeds, halving=work.halving, batched=work.batched, test=work.test)

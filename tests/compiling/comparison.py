@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from search_space import Equation, Rule
-from search_space.expression import Call, Expression, Number, Previous, Symbol, rebuild, walk
+from neuropt.compiling.program import equation_kinds
+from search_space import Equation, Interpreter, Rule
+from search_space.expression import Call, Expression, Number, Previous, Symbol
 from search_space.primitives import PRIMITIVES
 
 TOLERANCE = 1e-12
@@ -59,15 +60,16 @@ def rules(draw: st.DrawFn) -> Rule:
         if name != "u" and isinstance(expression, Number):
             expression = Call("neg", (expression,))  # a number alone would be a hyperparameter
         equations.append(Equation(name, expression))
-    if any(n in ("norm", "dot") for e in equations for n in _functions(e.expression)):
-        # the interpreter starts a tensor as one number, whose norm is not that of a tensor of such numbers, unless it is 0
-        equations = [Equation(e.name, rebuild(e.expression, _from_zero)) for e in equations]
     return Rule((("beta", 0.9),), tuple(equations))
 
 
-def _functions(expression: Expression) -> list[str]:
-    return [node.function for node in walk(expression) if isinstance(node, Call)]
+def reference(rule: Rule, size: int, **options: Any) -> Interpreter:
+    """Return an interpreter whose remembered tensors are tensors from the first step on, as its own are from the second.
 
-
-def _from_zero(node: Expression) -> Expression:
-    return Previous(node.name) if isinstance(node, Previous) else node
+    It starts them as one number, which shows in `norm` and `dot` alone: the norm of n ones is sqrt(n), that of one number 1.
+    """
+    interpreter = Interpreter(rule, **options)
+    kinds = equation_kinds(interpreter.rule)
+    full = {name: np.full(size, start) for name, start in interpreter.remembered.items() if kinds[name] == "tensor"}
+    interpreter.remembered |= full
+    return interpreter

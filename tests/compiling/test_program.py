@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 
 from neuropt.compiling.program import Instruction, Leaf, Program, compile_program, compile_text, equation_kinds
-from search_space import Interpreter, Rule, draws, expand, parse_rule
+from search_space import Rule, draws, expand, parse_rule
 from search_space.primitives import PRIMITIVES
-from tests.compiling.comparison import differing, rules
+from tests.compiling.comparison import differing, reference, rules
 
 
 def functions(text: str) -> list[str]:
@@ -166,7 +166,7 @@ def numpy_step(program: Program, given: dict[str, Any], state: dict[str, Any], t
 @given(rules())
 def test_a_program_computes_what_its_rule_means(rule: Rule) -> None:
     rng = np.random.default_rng(0)
-    interpreter = Interpreter(rule, decay_steps=3, seed=3, parameter=1)
+    interpreter = reference(rule, 5, decay_steps=3, seed=3, parameter=1)
     program = compile_program(rule)
     state: dict[str, Any] = {r.name: r.start for r in program.remembered}
     state |= {r.name: np.full(5, r.start) for r in program.remembered if r.kind == "tensor"}

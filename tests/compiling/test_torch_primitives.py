@@ -72,6 +72,25 @@ def test_reductions_keep_rows_apart(name: str) -> None:
     assert got.shape == (3, 1)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, row in PRIMITIVES.items() if row.arity > 1 and row.kind == "pointwise"]
+)
+@pytest.mark.parametrize("full", [0, 1, 2])
+def test_arguments_broadcast(name: str, full: int) -> None:
+    arity = PRIMITIVES[name].arity
+    if full >= arity:
+        return
+    arguments = [np.linspace(-2.0, 2.0, 7) if i == full else np.array([0.5 * i - 0.3]) for i in range(arity)]
+    with np.errstate(all="ignore"):
+        expected = PRIMITIVES[name].numpy(*arguments)
+    row, tensors = TORCH_PRIMITIVES[name], [torch.from_numpy(x) for x in arguments]
+    assert row.into is not None
+    assert_same(row.function(*tensors).numpy(), expected, name)
+    assert_same(row.into(*tensors, out=torch.empty(7, dtype=torch.float64)).numpy(), expected, name)
+    if full in row.reusable:
+        assert_same(row.into(*tensors, out=tensors[full]).numpy(), expected, name)
+
+
 @pytest.mark.parametrize("name", ["+", "-", "/", "min", "where", "clip", "clamp", "<", "**"])
 def test_the_dtype_of_the_tensor_is_kept(name: str) -> None:
     g = torch.tensor([1.0, -2.0], dtype=torch.float32)

@@ -1,0 +1,69 @@
+# `make search` and `make test` are all that a fresh machine with Python 3.11, make and pip needs; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV ?= .venv
+RUN ?= runs/first
+
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+CODE := search_space controllers neuropt tests
+
+.PHONY: help search test test-all check lint types format constraints clean
+
+help:  ## list what there is
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+search: $(VENV)/.installed  ## install, and run the default search to its end (RUN=runs/first); go on with it if it was begun
+	@if [ -e "$(RUN)/config.toml" ]; then \
+		echo "$(RUN) exists: going on with it. For a new search: make search RUN=runs/second"; \
+		$(BIN)/neuropt search --run "$(RUN)" --resume; \
+	else \
+		$(BIN)/neuropt search --run "$(RUN)"; \
+	fi
+
+test: check  ## install, then format, lint, types and tests, as CI runs them
+	$(BIN)/pytest -m "not slow"
+
+test-all: check  ## the same with the slow tests
+	$(BIN)/pytest
+
+check: lint types
+
+lint: $(VENV)/.installed-dev  ## formatting and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(VENV)/.installed-dev  ## mypy (strict) and pyright
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+format: $(VENV)/.installed-dev  ## format the code and sort imports
+	$(BIN)/ruff check --fix --select I .
+	$(BIN)/ruff format .
+
+# ---- installation: again only when what is to be installed has changed
+
+$(BIN)/python:
+	@command -v "$(PYTHON)" >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11, or: make PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed, but $(PYTHON) is $$("$(PYTHON)" --version 2>&1); try: make PYTHON=python3.11" >&2; exit 1; }
+	"$(PYTHON)" -m venv $(VENV)
+
+$(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $(VENV)/.installed $@
+
+constraints: ## pin the newest versions that pyproject.toml allows, from a fresh environment
+	rm -rf build/constraints && "$(PYTHON)" -m venv build/constraints
+	build/constraints/bin/python -m pip install --disable-pip-version-check '.[dev]'
+	{ sed '/^#/!d' constraints.txt; \
+		build/constraints/bin/python -m pip freeze --exclude neuropt | sed 's/+[a-z0-9.]*$$//'; } > build/constraints.txt
+	mv build/constraints.txt constraints.txt
+
+clean:  ## remove the environment and all caches; runs stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,128 @@
+"""Find the rule that somebody means: a name of the zoo, `RUN:k`, rule text, or a file.
+
+    powersign                 the zoo's
+    first:1                   the best rule of runs/first
+    g * exp(sign(g))          rule text
+    mine.txt, found.json      a file with rule text, or an export to JSON
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from search_space import Rule, RuleError, parse_rule, zoo
+
+if TYPE_CHECKING:
+    from neuropt.exporting import Provenance
+    from neuropt.searching.ledger import FoundRule
+
+MAX_BYTES = 200_000
+_OF_A_RUN = re.compile(r"(?P<run>.+):(?P<position>\d{1,9})", re.ASCII | re.DOTALL)
+_LIKE_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+_LIKE_A_FILE = re.compile(r"\.[A-Za-z]\w*$|[/\\]\w+$", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRule:
+    """A rule and where it was found.
+
+    Args:
+        rule: itself.
+        name: what to call it: of the zoo, of the file, `RUN:k`; None for rule text.
+        found: its row in the ledger of a run, if it came from one.
+        run: the folder of that run.
+        provenance: what an export to JSON said of it, if it came from one.
+    """
+
+    rule: Rule
+    name: str | None = None
+    found: FoundRule | None = None
+    run: Path | None = None
+    provenance: Provenance | None = None
+
+
+def find_rule(text: str) -> NamedRule:
+    """Return the rule that `text` names, is, or is the file of; looked up in the order of the module's examples.
+
+    Raises:
+        RuleError: text that is no rule.
+        ValueError: no such name, run, position or file, or a file that cannot be read; says what would be valid.
+
+    >>> find_rule("powersign").name
+    'powersign'
+    >>> find_rule("g * 2").rule.text
+    'g * 2'
+    """
+    known = zoo()
+    if text in known:
+        return NamedRule(known[text], text)
+    if match := _OF_A_RUN.fullmatch(text):
+        return _of_run(match["run"], int(match["position"]))
+    try:
+        return NamedRule(parse_rule(text))
+    except RuleError as error:
+        path = _existing(text)
+        if path is not None:
+            return _read(path)
+        raise _explained(text, error) from None
+
+
+def _of_run(name: str, position: int) -> NamedRule:
+    from neuropt.searching.run_folder import best_rules, find_run  # imports torch
+
+    run = find_run(name)
+    rules = best_rules(run, max(position, 1))
+    if not 1 <= position <= len(rules):
+        # fewer were found than were asked for, so these are all
+        count = len(rules) if position else len(best_rules(run, 1_000_000))
+        raise ValueError(
+            f"{name}:{position} does not exist: " + (f"{run} has rules 1 to {count}" if count else f"{run} has no rule yet")
+        )
+    found = rules[position - 1]
+    return NamedRule(parse_rule(found.rule), f"{run.name}:{position}", found, run)
+
+
+def _existing(text: str) -> Path | None:
+    try:
+        path = Path(text)
+        return path if path.exists() else None
+    except (OSError, ValueError):  # too long for a path, or a character that none has
+        return None
+
+
+def _read(path: Path) -> NamedRule:
+    if not path.is_file():
+        raise ValueError(f"{path} is a {'folder' if path.is_dir() else 'device'}, not a file with a rule")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{path}: a file with a rule has at most {MAX_BYTES} bytes, but this one has {size}")
+    try:
+        content = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not a text file; a rule is plain text or an export to JSON") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        if content.lstrip().startswith("{"):
+            from neuropt.exporting import from_json
+
+            rule, provenance = from_json(content)
+            return NamedRule(rule, provenance.name or path.stem, provenance=provenance)
+        return NamedRule(parse_rule(content), path.stem)
+    except ValueError as error:
+        raise type(error)(f"{path}: {error}") if isinstance(error, RuleError) else ValueError(f"{path}: {error}") from None
+
+
+def _explained(text: str, error: RuleError) -> ValueError:
+    """Return what to say of a text that is nothing: a name one letter off, a file that is not there, or a rule with a fault."""
+    if len(text) <= 64 and _LIKE_A_NAME.fullmatch(text) and not _LIKE_A_FILE.search(text):
+        near = difflib.get_close_matches(text, zoo())
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        return ValueError(f"no rule is called {text!r}; {hint}`neuropt optimizers` lists all names")
+    if len(text) <= 255 and _LIKE_A_FILE.search(text) and " " not in text:
+        return ValueError(f"there is no file {text!r}, and it is no rule: {str(error).splitlines()[0]}")
+    return error

@@ -1,0 +1,92 @@
+"""How a search goes, for people: one live line on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from neuropt.searching.ledger import ProposalRow, RewardRow
+
+PLAIN_EVERY = 10.0
+"""Seconds between two lines where the output is no terminal."""
+RATE_OVER = 30.0
+"""Seconds over which rules per minute are counted."""
+
+
+class Progress:
+    """Counts what happens and shows it.
+
+    Args:
+        rules: how many the search will train.
+        console: where to; None shows nothing.
+    """
+
+    def __init__(self, rules: int, console: Console | None) -> None:
+        self.rules, self.console = rules, console
+        self.trained = self.failed = self.duplicates = self.rejected = self.proposals = 0
+        self.best: tuple[float, str] | None = None
+        self.started = self.printed = time.monotonic()
+        self.recent: deque[tuple[float, int]] = deque([(self.started, 0)])
+        self.live: Live | None = None
+
+    def __enter__(self) -> Progress:
+        if self.console is not None and self.console.is_terminal:
+            self.live = Live(console=self.console, refresh_per_second=4, get_renderable=self.line, transient=True)
+            self.live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+        if self.console is not None:
+            self.console.print(self.line(), soft_wrap=True)
+
+    def asked(self, rows: Sequence[ProposalRow]) -> None:
+        """Count proposals."""
+        self.proposals += len(rows)
+        self.duplicates += sum(row.status == "duplicate" for row in rows)
+        self.rejected += sum(row.status == "rejected" for row in rows)
+
+    def told(self, rows: Sequence[ProposalRow], rewards: Sequence[RewardRow]) -> None:
+        """Count trained rules."""
+        for row, reward in zip(rows, rewards, strict=True):
+            self.trained += reward.status == "trained"
+            self.failed += reward.status == "failed"
+            if reward.status == "trained" and (self.best is None or reward.reward > self.best[0]):
+                self.best = reward.reward, row.rule
+        now = time.monotonic()
+        self.recent.append((now, self.trained))
+        while len(self.recent) > 2 and now - self.recent[0][0] > RATE_OVER:
+            self.recent.popleft()
+        if self.console is not None and self.live is None and now - self.printed > PLAIN_EVERY:
+            self.printed = now
+            self.console.print(self.line(), soft_wrap=True)
+
+    def resumed(self) -> None:
+        """Forget the pace of what was replayed."""
+        self.recent = deque([(time.monotonic(), self.trained)])
+
+    @property
+    def rate(self) -> float:
+        """Rules a minute, lately."""
+        (began, first), (ended, last) = self.recent[0], self.recent[-1]
+        return 60.0 * (last - first) / max(ended - began, 1e-9) if last > first else 0.0
+
+    def line(self) -> Text:
+        """Return the present state as one line."""
+        parts = [f"{self.trained}/{self.rules} rules", f"{self.rate:,.0f} rules/min"]
+        if self.best is not None:
+            parts.append(f"best {self.best[0]:.4f}")
+        parts += [f"{self.duplicates} duplicates", f"{self.rejected} rejected"]
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        if 0 < self.trained < self.rules and self.rate:
+            left = (self.rules - self.trained) / self.rate * 60
+            parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
+        return Text(" · ".join(parts))

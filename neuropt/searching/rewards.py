@@ -1,0 +1,57 @@
+"""From the children of a rule to its reward."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from statistics import fmean
+
+from neuropt.config import Reward
+from neuropt.searching.ledger import RewardRow
+from neuropt.tasks.task import Task
+from neuropt.training.children import Child
+from neuropt.training.work import Trained
+
+BEST_LOSS = 1e-6
+"""A validation loss below this counts as this, so that the reward of the loss is bounded."""
+
+
+def child_reward(child: Child, task: Task, reward: Reward) -> float:
+    """Return what one child is worth: its validation metric, clamped to the task's range; the worst value if it did not come to the end.
+
+    accuracy                 clamped to [task.worst_reward, task.best_reward]
+    -log(validation loss)    clamped to [-log(task.loss_bound), -log(1e-6)]
+    """
+    lowest = worst_reward(task, reward)
+    if child.status != "trained" or child.loss is None or child.accuracy is None:
+        return lowest
+    value = child.accuracy if reward == "accuracy" else -math.log(max(child.loss, BEST_LOSS))
+    highest = task.best_reward if reward == "accuracy" else -math.log(BEST_LOSS)
+    return min(max(value, lowest), highest) if math.isfinite(value) else lowest
+
+
+def worst_reward(task: Task, reward: Reward) -> float:
+    """Return the reward of a rule that cannot be trained."""
+    return task.worst_reward if reward == "accuracy" else -math.log(task.loss_bound)
+
+
+def rule_reward(proposal: int, trained: Trained, task: Task, reward: Reward) -> RewardRow:
+    """Return the reward of a rule: that of its best learning rate, mean over seeds; ties go to the lower loss."""
+    worst = worst_reward(task, reward)
+    if trained.failure is not None:
+        return RewardRow(proposal, "failed", worst, None, None, None, trained.failure)
+    children = tuple(child for row in trained.children for child in row)
+
+    def rank(row: Sequence[Child]) -> tuple[float, float]:
+        return fmean(child_reward(c, task, reward) for c in row), -_mean_loss(row)
+
+    best = max(trained.children, key=rank)
+    complete = [c for c in best if c.accuracy is not None and c.loss is not None]
+    accuracy = fmean(c.accuracy or 0.0 for c in complete) if complete else None
+    loss = fmean(c.loss or 0.0 for c in complete) if complete else None
+    rate = best[0].learning_rate if complete else None
+    return RewardRow(proposal, "trained", rank(best)[0], accuracy, loss, rate, None, children)
+
+
+def _mean_loss(row: Sequence[Child]) -> float:
+    return fmean(math.inf if c.loss is None else c.loss for c in row)

@@ -1,0 +1,94 @@
+"""The folder of a run: `config.toml`, `ledger.sqlite`, and a lock while a process searches in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from neuropt.config import SearchConfig, read_config
+from neuropt.searching.ledger import FoundRule, open_ledger
+
+RUNS = Path("runs")
+CONFIG, LEDGER, LOCK, CONTROLLER = "config.toml", "ledger.sqlite", "lock", "controller.pt"
+
+
+class RunError(ValueError):
+    """A run folder that cannot be used: names it and the way out."""
+
+
+def find_run(text: str) -> Path:
+    """Return the folder of a run: a path, or a name under `runs/`.
+
+    Raises:
+        RunError: neither is the folder of a run.
+    """
+    for folder in (Path(text), RUNS / text):
+        if (folder / LEDGER).is_file():
+            return folder
+    raise RunError(f"{text!r} is no run: neither {text}/{LEDGER} nor {RUNS / text / LEDGER} exists")
+
+
+def best_rules(run: Path, count: int) -> list[FoundRule]:
+    """Return the best rules of a run, the best first."""
+    ledger = open_ledger(run / LEDGER)
+    try:
+        return ledger.best(count)
+    finally:
+        ledger.close()
+
+
+def create_run(folder: Path, config: SearchConfig) -> None:
+    """Make the folder and write its configuration.
+
+    Raises:
+        RunError: the folder holds something already, or cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(name != LOCK for name in os.listdir(folder)):
+            raise RunError(f"{folder} is not empty; go on with it by --resume, or choose another --run")
+        (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}") from None
+
+
+def resumed_config(folder: Path) -> SearchConfig:
+    """Return the configuration of a run that is to go on.
+
+    Raises:
+        RunError: there is no run in the folder.
+    """
+    if not (folder / CONFIG).is_file():
+        raise RunError(f"{folder} holds no run to resume: {folder / CONFIG} does not exist")
+    return read_config(folder / CONFIG)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the run for this process; the lock goes with the process, however it ends.
+
+    Raises:
+        RunError: another process holds it, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a")
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror or error}") from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise RunError(f"{folder} is in use by another process; wait for it, or choose another --run") from None
+        yield
+
+
+def free_name(stem: str) -> Path:
+    """Return the first folder `runs/STEM-1`, `runs/STEM-2`, ... that does not exist."""
+    number = 1
+    while (RUNS / f"{stem}-{number}").exists():
+        number += 1
+    return RUNS / f"{stem}-{number}"

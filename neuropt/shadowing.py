@@ -1,0 +1,38 @@
+"""`search_space` and `controllers` are plain words: a user's own folder of that name would be imported in place of ours."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+SIBLINGS = ("search_space", "controllers")
+
+
+def check_not_shadowed() -> None:
+    """Raise unless the importable `search_space` and `controllers` are those that were installed with this package.
+
+    Raises:
+        ImportError: names the file that Python finds instead, and the cure.
+    """
+    home = Path(__file__).resolve().parent.parent
+    for name in SIBLINGS:
+        found = _file_of(name)
+        if found is None or found.resolve() != home / name / "__init__.py":
+            raise ImportError(
+                f"neuropt needs its own package {name!r}, {home / name}, but Python finds {found or 'none'} first; "
+                f"rename that, or start Python where it is not importable (`python -P` leaves the current folder out)"
+            )
+
+
+def _file_of(name: str) -> Path | None:
+    """Return the file of a package without importing it."""
+    if name in sys.modules:
+        file = getattr(sys.modules[name], "__file__", None)
+        return Path(file) if file else None
+    spec = find_spec(name)
+    if spec is None:
+        return None
+    # a folder without __init__.py has no origin, only locations
+    locations = list(spec.submodule_search_locations or ())
+    return Path(spec.origin) if spec.origin else Path(locations[0]) if locations else None

@@ -1,0 +1,42 @@
+"""The three problems on which every form of a rule is compared: each is a start and a gradient for each step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from search_space.primitives import Array
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A start, and the gradient at (parameter, step)."""
+
+    name: str
+    start: Array
+    gradient: Callable[[Array, int], Array]
+
+
+def _rosenbrock(w: Array, _: int) -> Array:
+    """Gradient of (1 - x)^2 + 100 (y - x^2)^2."""
+    x, y = w
+    return np.array([-2 * (1 - x) - 400 * x * (y - x**2), 200 * (y - x**2)])
+
+
+_CURVATURES = np.logspace(0, 4, 10)
+_EDGES = np.array(
+    [
+        [0.0, 1.0, -1.0, 1e-12, 1e3, 0.31],
+        [0.0, -1.0, -1.0, -1e-12, -1e3, -0.82],
+        [0.0, 1.0, 0.0, 1e-12, 1e3, 0.55],
+        [0.0, -0.5, 0.7, 0.0, -1e-12, 1.41],
+        [0.0, 0.6, -0.9, 1e3, 0.0, -0.13],
+    ]
+)
+
+ROSENBROCK = Problem("rosenbrock", np.array([-1.5, 2.0]), _rosenbrock)
+QUADRATIC = Problem("quadratic", np.linspace(-1.0, 2.0, 10), lambda w, _: _CURVATURES * w)
+SEQUENCE = Problem("sequence", np.linspace(-2.0, 2.0, 6), lambda _, step: _EDGES[step % len(_EDGES)] * 0.93**step)
+PROBLEMS = [ROSENBROCK, QUADRATIC, SEQUENCE]

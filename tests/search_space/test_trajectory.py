@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+from search_space import Interpreter, Rule, Trajectory, parse_rule, probe_trajectory, zoo
+from search_space.graph import rule_graph
+from search_space.primitives import Array
+from search_space.program import Program
+from tests.search_space.random_rules import rules
+
+STEPS, ELEMENTS = 6, 10
+ROUND_OFF = 1e-9  # numbers that agree to 12 digits are one node
+
+
+def trajectory() -> Trajectory:
+    generator = np.random.default_rng(0)
+    scale = 10.0 ** generator.integers(-4, 2, ELEMENTS)
+    gradients = generator.normal(size=(STEPS, ELEMENTS)) * scale
+    gradients[2, ::3] = 0.0
+    return Trajectory(gradients, generator.normal(size=(STEPS, ELEMENTS)), learning_rate=0.1)
+
+
+def stepwise(rule: Rule, recorded: Trajectory) -> Array:
+    interpreter = Interpreter(rule, decay_steps=STEPS, seed=0)
+    steps = zip(recorded.gradients, recorded.weights, strict=True)
+    return np.stack([interpreter.step(g, w, recorded.learning_rate) for g, w in steps])
+
+
+@pytest.mark.parametrize("name", sorted(zoo()))
+def test_known_rules_have_the_interpreter_s_values(name: str) -> None:
+    recorded = trajectory()
+    rule = zoo()[name]
+    np.testing.assert_allclose(recorded.values(rule_graph(rule)), stepwise(rule, recorded), rtol=ROUND_OFF)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2",
+        "t",
+        "norm(g) * w",
+        "norm(2) + mean(t) + dot(g, w)",
+        "n = prev(n) + 1; u = g / n",
+        "n = prev(n, 3) * 2; u = n",
+        "a = prev(b) + g; b = 0.5 * prev(a) + w; u = a * b",
+        "c = prev(a) * g; a = prev(a) + prev(b, 1) * w; b = prev(b, 1) * 0.9; u = c",
+        "d = g - prev(a); a = prev(a) + 0.1 * d; u = d + a",
+        "a = prev(a) + g; b = prev(b) + a; c = prev(c) + prev(b); u = a + b + c",
+        "a = g * w; u = prev(a) - prev(a)",
+        "x = prev(y) + g; y = prev(z); z = prev(x) * 0.5; u = x + y + z",
+        "ema(ema(g, 0.9), 0.5) + cumsum(g) + cummax(abs(g)) + debiased(g, 0.5)",
+        "prev(m) + prev(u, 1) * 0.5",
+        "e = ema(prev(e) + g, 0.9); u = e",
+        "k = 3 + 0 * t; u = prev(k) * g",
+        "noise(0.1) * g + w",
+        "a = ema(drop(g, 0.3), 0.9); u = a + prev(a)",
+        "a = drop(g, 0.3); b = a * prev(b, 1) + w; u = b * a",
+        "lr * g + T",
+        "ld * cd(2) * rd(3) * g",
+    ],
+)
+def test_all_kinds_of_memory_have_the_interpreter_s_values(text: str) -> None:
+    recorded, rule = trajectory(), parse_rule(text)
+    np.testing.assert_allclose(recorded.values(rule_graph(rule)), stepwise(rule, recorded), rtol=ROUND_OFF)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rules())
+def test_random_rules_have_the_interpreter_s_values(rule: Rule) -> None:
+    if not rule.deterministic:
+        return
+    recorded = trajectory()
+    values, expected = recorded.values(rule_graph(rule)), stepwise(rule, recorded)
+    assert values.shape == expected.shape
+    close = np.isclose(values, expected, rtol=1e-6, atol=0.0, equal_nan=True)
+    # folding numbers to 12 digits may move an update only where the rule magnifies round-off
+    assert close.mean() > 0.5 or not np.isfinite(expected).all() or len(rule.text) > 200
+
+
+def test_programs_step_like_the_interpreter() -> None:
+    recorded = trajectory()
+    rule = parse_rule("x = prev(y) + g; y = 0.5 * prev(x) + w; u = x * y + m + ema(w, 0.3)")
+    program = Program(rule_graph(rule), lambda node: node.function == "input")
+    registers = program.start([None] * len(program.inputs))
+    path = []
+    for g, w in zip(recorded.gradients, recorded.weights, strict=True):
+        for i, node in enumerate(program.inputs):
+            registers[i] = {"g": g, "w": w}[str(node.value)]
+        path.append(program.step(registers))
+    np.testing.assert_allclose(np.stack(path), stepwise(rule, recorded), rtol=ROUND_OFF)
+
+
+def test_kept_values_are_bounded() -> None:
+    recorded = Trajectory(np.ones((2, 60_000)), np.ones((2, 60_000)))
+    for i in range(200):
+        recorded.values(rule_graph(parse_rule(f"g + {i}")))
+    assert len(recorded.values.kept) <= recorded.values.limit + 10
+
+
+@pytest.mark.parametrize(
+    ("gradients", "weights", "message"),
+    [
+        (np.ones((1, 3)), np.ones((1, 3)), "gradients must be finite, of shape"),
+        (np.ones(3), np.ones(3), "gradients must be finite, of shape"),
+        (np.ones((2, 3)), np.full((2, 3), np.nan), "weights must be finite, of shape"),
+        (np.ones((2, 3)), np.ones((2, 4)), "must have one shape"),
+    ],
+)
+def test_wrong_trajectories_are_refused(gradients: Array, weights: Array, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Trajectory(gradients, weights)
+
+
+def test_the_synthetic_trajectory_is_reproducible() -> None:
+    np.testing.assert_array_equal(probe_trajectory().gradients, probe_trajectory().gradients)
+    assert (probe_trajectory().gradients == 0.0).any()
