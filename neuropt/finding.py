@@ -1,16 +1,18 @@
 """Find the rule that somebody means: a name of the zoo, `RUN:k`, rule text, or a file.
 
-    powersign                 the zoo's
-    first:1                   the best rule of runs/first
-    g * exp(sign(g))          rule text
-    mine.txt, found.json      a file with rule text, or an export to JSON
+powersign                 the zoo's
+first:1                   the best rule of runs/first
+g * exp(sign(g))          rule text
+mine.txt, found.json      a file with rule text, or an export to JSON
 """
 
 from __future__ import annotations
 
 import difflib
+import platform
 import re
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 200_000
 _OF_A_RUN = re.compile(r"(?P<run>.+):(?P<position>\d{1,9})", re.ASCII | re.DOTALL)
-_LIKE_A_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*", re.ASCII)
+_LIKE_A_NAME = re.compile(r"[A-Za-z_]\w*([.-]\w+)*", re.ASCII)
 _LIKE_A_FILE = re.compile(r"\.[A-Za-z]\w*$|[/\\]\w+$", re.ASCII)
 
 
@@ -71,6 +73,29 @@ def find_rule(text: str) -> NamedRule:
         raise _explained(text, error) from None
 
 
+def provenance_of(named: NamedRule) -> Provenance:
+    """Return what an export says of a rule's origin."""
+    from neuropt.exporting import Provenance
+
+    versions = {"neuropt": version("neuropt"), "torch": version("torch"), "Python": platform.python_version()}
+    if named.provenance is not None:
+        return named.provenance
+    if named.found is None or named.run is None:
+        return Provenance(name=named.name, versions=versions)
+    from neuropt.searching.run_folder import resumed_config
+
+    config = resumed_config(named.run)
+    return Provenance(
+        name=named.name,
+        lr=named.found.learning_rate or Provenance().lr,
+        run=named.name,
+        seed=config.seed,
+        task=config.task,
+        versions=versions,
+        reward=named.found.reward,
+    )
+
+
 def _of_run(name: str, position: int) -> NamedRule:
     from neuropt.searching.run_folder import best_rules, find_run  # imports torch
 
@@ -80,7 +105,8 @@ def _of_run(name: str, position: int) -> NamedRule:
         # fewer were found than were asked for, so these are all
         count = len(rules) if position else len(best_rules(run, 1_000_000))
         raise ValueError(
-            f"{name}:{position} does not exist: " + (f"{run} has rules 1 to {count}" if count else f"{run} has no rule yet")
+            f"{name}:{position} does not exist: "
+            + (f"{run} has rules 1 to {count}" if count else f"{run} has no rule yet")
         )
     found = rules[position - 1]
     return NamedRule(parse_rule(found.rule), f"{run.name}:{position}", found, run)
@@ -114,7 +140,9 @@ def _read(path: Path) -> NamedRule:
             return NamedRule(rule, provenance.name or path.stem, provenance=provenance)
         return NamedRule(parse_rule(content), path.stem)
     except ValueError as error:
-        raise type(error)(f"{path}: {error}") if isinstance(error, RuleError) else ValueError(f"{path}: {error}") from None
+        raise (
+            type(error)(f"{path}: {error}") if isinstance(error, RuleError) else ValueError(f"{path}: {error}")
+        ) from None
 
 
 def _explained(text: str, error: RuleError) -> ValueError:
@@ -122,7 +150,8 @@ def _explained(text: str, error: RuleError) -> ValueError:
     if len(text) <= 64 and _LIKE_A_NAME.fullmatch(text) and not _LIKE_A_FILE.search(text):
         near = difflib.get_close_matches(text, zoo())
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        return ValueError(f"no rule is called {text!r}; {hint}`neuropt optimizers` lists all names")
+        if near or text.isidentifier():
+            return ValueError(f"no rule is called {text!r}; {hint}`neuropt optimizers` lists all names")
     if len(text) <= 255 and _LIKE_A_FILE.search(text) and " " not in text:
         return ValueError(f"there is no file {text!r}, and it is no rule: {str(error).splitlines()[0]}")
     return error

@@ -29,6 +29,8 @@ DIGITS = 1e6
 """Shapes and log-sizes are rounded to 1/DIGITS."""
 HUGE = 1e250
 """Beyond this multiple of the update's usual size, a number counts as infinite, so that a factor does not decide what overflows."""
+RESIDUE = 1e-10
+"""Where g is 0, an update below this part of its size elsewhere is what rounding left of 0."""
 _VIEWS = 4
 
 
@@ -115,12 +117,16 @@ def _summarise(flat: Array) -> tuple[Array, Array, Array]:
     """Return marks of what is not finite (1, -1 for infinities, 2 for NaN), views (groups, directions) and log sizes (groups,)."""
     views, sizes = [], []
     marks = np.zeros(0)
+    usual: Array | None = None
     if not np.abs(flat).max() < HUGE:
         flat, marks = _without_infinities(flat)
     for index, directions in zip(groups(), _directions(), strict=True):
         u = flat[index]  # (scales, entries)
         largest = np.abs(u).max(axis=1, keepdims=True)
-        largest[largest == 0.0] = 1.0
+        usual = largest if usual is None else usual
+        if not (largest > RESIDUE * usual).all():  # g + w - w leaves round-off where g is 0
+            u = np.where(largest > RESIDUE * usual, u, 0.0)
+            largest = np.where(largest > RESIDUE * usual, largest, 1.0)
         u = u / largest
         norm = np.sqrt(np.einsum("se,se->s", u, u))
         views.append((u @ directions) / np.where(norm == 0.0, 1.0, norm)[:, None])

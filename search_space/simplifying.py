@@ -45,9 +45,9 @@ def simplify(rule: Rule) -> Rule:
 
 def simplify_equations(equations: tuple[Equation, ...]) -> tuple[Equation, ...]:
     """Simplify the equations of a rule, without the checks of making a new one."""
-    simplifier = Simplifier(keep_zero_sign=_zero_sign_matters(equations))
-    remembered = {n.name for e in equations for n in walk(e.expression) if isinstance(n, Previous)}
     while True:
+        simplifier = Simplifier(keep_zero_sign=_zero_sign_matters(equations))
+        remembered = {n.name for e in equations for n in walk(e.expression) if isinstance(n, Previous)}
         shorter = [Equation(e.name, simplifier(e.expression)) for e in equations]
         for i, equation in enumerate(shorter[:-1]):
             # a number alone would read back as a hyperparameter, which has no past

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from neuropt.exporting.json_file import export_json, from_json
+from neuropt.exporting.latex_file import export_latex
 from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.torch_file import export_torch
 from search_space import Rule
@@ -15,6 +16,7 @@ __all__ = ["TARGETS", "Provenance", "export_rule", "from_json", "write_export"]
 TARGETS: dict[str, Callable[[Rule, Provenance], str]] = {
     "torch": export_torch,
     "json": export_json,
+    "latex": export_latex,
 }
 """Every form a rule can be exported to: what makes its text."""
 

@@ -18,8 +18,8 @@ from neuropt.exporting.recording import DECAY_STEPS, SEED, START, record
 from neuropt.exporting.torch_templates import CLASS, DRAWS, FILE, HELPER_TEXTS, SELF_TEST
 from neuropt.exporting.torch_text import Names, TorchText, literal
 from search_space import Equation, Rule, expand
-from search_space.expression import Call, Previous, Symbol, walk
-from search_space.rule import RESULT
+from search_space.expression import Call, Expression, Number, Previous, Symbol, rebuild, walk
+from search_space.rule import DECAYS, RESULT
 
 FALLBACK_NAME = "FoundRule"
 LONGEST_FACT = 2_000
@@ -60,6 +60,45 @@ def class_name(name: str | None) -> str:
     return found if found.isidentifier() and not is_taken else FALLBACK_NAME
 
 
+def with_named_decays(rule: Rule) -> tuple[Rule, dict[str, str]]:
+    """Give each decay of a rule an equation of its own, since its formula is long and it has a name: ld, cd or rd.
+
+    Returns:
+        the rule, and for each new equation the name that it should have in Python.
+
+    >>> from search_space import parse_rule
+    >>> with_named_decays(parse_rule("g * cd(2)"))[0].text.splitlines()
+    ['cd_decay = cd(2)', 'u = g * cd_decay']
+    """
+    constants = {name for name, _ in rule.hyperparameters}
+    taken = constants | {equation.name for equation in rule.equations}
+    found: dict[Expression, str] = {}
+
+    def named(node: Expression) -> Expression:
+        match node:
+            case Symbol(decay) if decay in DECAYS:
+                pass
+            case Call(decay, arguments) if decay in DECAYS and all(_is_constant(x, constants) for x in arguments):
+                pass
+            case _:
+                return node
+        if node not in found:
+            name = f"{decay}_decay"
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            found[node] = name
+        return Symbol(found[node])
+
+    equations = tuple(Equation(e.name, rebuild(e.expression, named)) for e in rule.equations)
+    decays = tuple(Equation(name, decay) for decay, name in found.items())
+    return Rule(rule.hyperparameters, decays + equations), {name: name[:2] for name in found.values()}
+
+
+def _is_constant(expression: Expression, constants: set[str]) -> bool:
+    return isinstance(expression, Number) or (isinstance(expression, Symbol) and expression.name in constants)
+
+
 def live_equations(rule: Rule) -> list[Equation]:
     """Return the equations of an expanded rule that the update needs, now or in a later step."""
     by_name, live, waiting = {e.name: e for e in rule.equations}, set[str](), [RESULT]
@@ -75,11 +114,12 @@ class _Body:
     """What of the class depends on the rule: lines of Python, not yet indented."""
 
     def __init__(self, rule: Rule) -> None:
-        names, expanded = Names(), expand(rule)
+        names, (rule, decays) = Names(), with_named_decays(rule)
+        expanded = expand(rule)
         self.live = live_equations(expanded)
         self.hyperparameters = {names.of(name): value for name, value in rule.hyperparameters}
         for equation in self.live:
-            names.of(equation.name)
+            names.of(equation.name, decays.get(equation.name))
         self.writer = TorchText(names)
         self.equations = [self.writer.equation(e.name, e.expression) for e in self.live]
         nodes = [node for e in self.live for node in walk(e.expression)]

@@ -1,11 +1,11 @@
 """The engine of a search: propose, train, record, learn.
 
     next_trial():  controller.ask -> identity -> screen -> ledger            an executor trains what is new
-    finish(k):     ledger -> controller.tell                                 in the order of finishing, or of asking if deterministic
+    finish(k):     ledger -> controller.tell
 
-With `deterministic`, trial k is asked after the controller was told of exactly the trials up to k - lag, in their order, whoever
-finishes first. Otherwise a trial is asked when a worker wants one. Either way the ledger holds the order of events, and `resume` replays
-it.
+The controller is told of a trial as soon as it is in the ledger; the order of asking and telling is in the ledger, and `resume` replays
+it. With `deterministic`, it is told later: trial k is asked after exactly the trials up to k - lag were told, in their order, whoever
+finishes first and on however many workers.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ class SearchEngine:
     ) -> None:
         self.config, self.proposer, self.task, self.ledger, self.progress = config, proposer, task, ledger, progress
         self.seeds = child_seeds(config)
-        self.asked: dict[int, list[ProposalRow]] = {}  # trials under way: their new rules
+        self.under_way: dict[int, list[ProposalRow]] = {}  # trials that are asked and not finished: their new rules
+        self.finished: dict[int, tuple[list[ProposalRow], list[RewardRow]]] = {}  # in the ledger, not told yet
         self.trials = self.told = self.rules = 0
-        self.waiting: dict[int, Done] = {}  # deterministic: finished before its turn
         self.again: list[int] = []  # asked before the search was interrupted, not finished
-        self.updates = -1.0
+        self.updates = ledger.last_update()
 
     @property
     def controller(self) -> Controller:
@@ -66,29 +66,38 @@ class SearchEngine:
         """Return the next trial; `later` if results must come first; `finished` if there will be none."""
         if self.again:
             return self._trial(self.again.pop(0))
-        count = min(self.config.rules_per_trial, self.config.rules - self.rules)
-        if count <= 0 or self.proposer.exhausted:
+        if self._asked_all:
             return "finished"
-        if self.config.deterministic and self.trials - self.told >= self.config.lag:
+        if not self._catch_up(self.trials - self.config.lag):
             return "later"
-        rows = self.proposer.next_rules(count)
+        rows = self.proposer.next_rules(self._wanted)
         number = self.trials
         self.ledger.write_asked(number, rows)
         self._record_update()
         self._take(number, rows)
-        self.progress.asked(rows)
-        if self.asked[number]:
+        if self.under_way[number]:
             return self._trial(number)
         self.finish(number, Done((), 0.0))  # nothing new in it: exhausted
         return self.next_trial()
 
+    @property
+    def _wanted(self) -> int:
+        return min(self.config.rules_per_trial, self.config.rules - self.rules)
+
+    @property
+    def _asked_all(self) -> bool:
+        return self._wanted <= 0 or self.proposer.exhausted
+
     def _take(self, number: int, rows: list[ProposalRow]) -> None:
-        self.asked[number] = [row for row in rows if row.status == "new"]
-        self.rules += len(self.asked[number])
+        self.under_way[number] = [row for row in rows if row.status == "new"]
+        self.rules += len(self.under_way[number])
         self.trials = number + 1
+        self.progress.asked(rows)
 
     def _trial(self, number: int) -> Trial:
-        jobs = tuple(Job(row.rule, learning_rates(self.config.grid, row.scale or 1.0)) for row in self.asked[number])
+        jobs = tuple(
+            Job(row.rule, learning_rates(self.config.grid, row.scale or 1.0)) for row in self.under_way[number]
+        )
         batched = {"auto": None, "yes": True, "no": False}[self.config.batched]
         return Trial(number, Work(jobs, self.seeds, self.config.halving, batched))
 
@@ -96,26 +105,38 @@ class SearchEngine:
 
     def finish(self, number: int, done: Done) -> None:
         """Take the result of a trial: record it, then learn from it."""
-        if not self.config.deterministic:
-            self._tell(number, done)
-            return
-        self.waiting[number] = done
-        while self.told in self.waiting:
-            self._tell(self.told, self.waiting.pop(self.told))
-
-    def fail(self, number: int, reason: str) -> None:
-        """Take note that a trial could not be done: all its rules failed."""
-        self.finish(number, Done(tuple(Trained((), reason) for _ in self.asked[number]), 0.0))
-
-    def _tell(self, number: int, done: Done) -> None:
-        rows = self.asked.pop(number)
+        rows = self.under_way[number]
         pairs = zip(rows, done.trained, strict=True)
         rewards = [rule_reward(row.id, trained, self.task, self.config.reward) for row, trained in pairs]
         self.ledger.write_told(number, rewards, done.seconds, done.device)
-        self._learn(rows, rewards)
+        self._finished(number, rewards)
         self._record_update()
-        self.told += 1
+
+    def fail(self, number: int, reason: str) -> None:
+        """Take note that a trial could not be done: all its rules failed."""
+        self.finish(number, Done(tuple(Trained((), reason) for _ in self.under_way[number]), 0.0))
+
+    def _finished(self, number: int, rewards: list[RewardRow]) -> None:
+        """Take a trial that is in the ledger; tell the controller now, or with `deterministic` in its turn."""
+        rows = self.under_way.pop(number)
         self.progress.told(rows, rewards)
+        self.finished[number] = rows, rewards
+        if not self.config.deterministic:
+            self._tell(number)
+        elif self._asked_all:
+            self._catch_up(self.trials)
+
+    def _catch_up(self, last: int) -> bool:
+        """With `deterministic`, tell all trials up to `last` in their order; return whether all of them were there."""
+        if not self.config.deterministic:
+            return True
+        while self.told <= last and self.told in self.finished:
+            self._tell(self.told)
+        return self.told > last
+
+    def _tell(self, number: int) -> None:
+        self._learn(*self.finished.pop(number))
+        self.told += 1
 
     def _learn(self, rows: list[ProposalRow], rewards: list[RewardRow]) -> None:
         outcomes = []
@@ -126,9 +147,10 @@ class SearchEngine:
 
     def _record_update(self) -> None:
         metrics = self.controller.metrics()
-        if metrics.get("updates", -1.0) != self.updates:
-            self.updates = metrics.get("updates", -1.0)
-            self.ledger.write_update(metrics)
+        number = int(metrics.get("updates", 0))
+        if number > self.updates:
+            self.updates = number
+            self.ledger.write_update(number, metrics)
 
     # -- resuming ------------------------------------------------------------------------------------------------------------------
 
@@ -139,21 +161,18 @@ class SearchEngine:
             LedgerError: the controller does not propose what the ledger holds, since something else has changed.
         """
         for event in self.ledger.history():
-            if event.kind == "asked":
-                rows = self.ledger.proposals(event.trial)
-                count = min(self.config.rules_per_trial, self.config.rules - self.rules)
-                if not self.proposer.replay(count, rows):
-                    raise LedgerError(
-                        f"{self.ledger.path}: the controller proposes other rules than the ledger holds, so the search cannot go on "
-                        "exactly; it was made by other versions or settings"
-                    )
-                self._take(event.trial, rows)
-                self.progress.asked(rows)
-            else:
-                rows, rewards = self.asked.pop(event.trial), self.ledger.rewards(event.trial)
-                self._learn(rows, rewards)
-                self.told += 1
-                self.progress.told(rows, rewards)
-        self.updates = self.controller.metrics().get("updates", -1.0)
-        self.again = sorted(self.asked)
+            if event.kind == "told":
+                self._finished(event.trial, self.ledger.rewards(event.trial))
+                self._record_update()
+                continue
+            rows = self.ledger.proposals(event.trial)
+            self._catch_up(self.trials - self.config.lag)
+            if not self.proposer.replay(self._wanted, rows):
+                raise LedgerError(
+                    f"{self.ledger.path}: the controller proposes other rules than the ledger holds, so the search cannot go on "
+                    "exactly; it was made by other versions or settings"
+                )
+            self._take(event.trial, rows)
+            self._record_update()
+        self.again = sorted(self.under_way)
         self.progress.resumed()

@@ -33,7 +33,7 @@ CREATE TABLE rewards (
 CREATE TABLE children (
     proposal INTEGER NOT NULL REFERENCES proposals, learning_rate REAL NOT NULL, seed INTEGER NOT NULL, status TEXT NOT NULL,
     steps INTEGER NOT NULL, train_loss REAL, loss REAL, accuracy REAL, PRIMARY KEY (proposal, learning_rate, seed)) WITHOUT ROWID;
-CREATE TABLE updates (event INTEGER PRIMARY KEY, metrics TEXT NOT NULL);
+CREATE TABLE updates (number INTEGER PRIMARY KEY, metrics TEXT NOT NULL);
 CREATE TABLE finalists (position INTEGER PRIMARY KEY, row TEXT NOT NULL);
 """
 
@@ -177,10 +177,10 @@ class Ledger:
             )
         self.events += 1
 
-    def write_update(self, metrics: Mapping[str, float]) -> None:
-        """Record what the controller said of its last update, beside the event that caused it."""
+    def write_update(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Record what the controller said of its update `number`."""
         with self._transaction() as db:
-            db.execute("INSERT OR IGNORE INTO updates VALUES (?, ?)", (self.events - 1, json.dumps(dict(metrics))))
+            db.execute("INSERT INTO updates VALUES (?, ?)", (number, json.dumps(dict(metrics))))
 
     def write_finalists(self, rows: Iterable[str]) -> None:
         """Record the table of finalists, a JSON text a row."""
@@ -223,6 +223,10 @@ class Ledger:
             trial,
         )
         return [RewardRow(*row) for row in rows]  # type: ignore[arg-type]  # typed by the schema
+
+    def last_update(self) -> int:
+        """Return the number of the controller's last recorded update; 0 before the first."""
+        return int(str(self._rows("SELECT coalesce(max(number), 0) FROM updates")[0][0]))
 
     def counts(self) -> dict[str, int]:
         """Return how many proposals are new, duplicate and rejected, and how many rules are trained and failed."""

@@ -154,12 +154,22 @@ def _trial_folder(trial: Any) -> str:
 class _EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
     """The engine, as Tune sees it. What the engine raises ends the search and is raised again by the executor."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine | None) -> None:
         super().__init__()
-        self.engine = engine
+        self._engine = engine
         self.numbers: dict[str, int] = {}
         self.finished = False
         self.error: BaseException | None = None
+
+    def __reduce__(self) -> tuple[type[_EngineSearcher], tuple[None]]:
+        # Tune pickles its searcher for a restore that we never do; an engine holds an open file
+        return _EngineSearcher, (None,)
+
+    @property
+    def engine(self) -> Engine:
+        """The search."""
+        assert self._engine is not None
+        return self._engine
 
     def suggest(self, trial_id: str) -> Any:
         """Return the next trial, None for later, or FINISHED."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from search_space import Interpreter, Rule
 from search_space.primitives import Array
 
 
@@ -40,3 +41,15 @@ ROSENBROCK = Problem("rosenbrock", np.array([-1.5, 2.0]), _rosenbrock)
 QUADRATIC = Problem("quadratic", np.linspace(-1.0, 2.0, 10), lambda w, _: _CURVATURES * w)
 SEQUENCE = Problem("sequence", np.linspace(-2.0, 2.0, 6), lambda _, step: _EDGES[step % len(_EDGES)] * 0.93**step)
 PROBLEMS = [ROSENBROCK, QUADRATIC, SEQUENCE]
+
+
+def learning_rate(rule: Rule, problem: Problem, steps: int, decay_steps: int | None) -> float:
+    """Return the largest power of ten at which the reference stays where the problem is tame."""
+    for exponent in range(2, 16):
+        w, interpreter, lr = problem.start, Interpreter(rule, decay_steps=decay_steps), 10.0**-exponent
+        with np.errstate(all="ignore"):
+            for step in range(steps):
+                w = w - lr * interpreter.step(problem.gradient(w, step), w, lr)
+        if np.all(np.abs(w) < 10):
+            return lr
+    return lr

@@ -15,7 +15,7 @@ from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.optimizers import AddSign, PowerSign
 from search_space import Interpreter, parse_rule
 from tests.compiling.comparison import assert_same
-from tests.compiling.problems import PROBLEMS, Problem
+from tests.compiling.problems import PROBLEMS, Problem, learning_rate
 
 STEPS = 30
 ADAM = "beta1 = 0.9; beta2 = 0.999; eps = 1e-8; m = ema(g, beta1); v = ema(g ** 2, beta2)"
@@ -40,18 +40,6 @@ RULES = {
 }
 
 
-def learning_rate(rule: str, problem: Problem) -> float:
-    """A learning rate at which the reference stays finite."""
-    for exponent in range(2, 16):
-        w, interpreter, lr = problem.start, Interpreter(parse_rule(rule), decay_steps=20), 10.0**-exponent
-        with np.errstate(all="ignore"):
-            for step in range(STEPS):
-                w = w - lr * interpreter.step(problem.gradient(w, step), w, lr)
-        if np.all(np.abs(w) < 1e3):
-            return lr
-    raise AssertionError(f"{rule} diverges on {problem.name}")
-
-
 def trajectory(make: Callable[[list[Tensor]], Optimizer], problem: Problem, steps: int = STEPS) -> Any:
     w = torch.tensor(problem.start, requires_grad=True)
     optimizer, path = make([w]), []
@@ -65,8 +53,8 @@ def trajectory(make: Callable[[list[Tensor]], Optimizer], problem: Problem, step
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 @pytest.mark.parametrize("rule", RULES.values(), ids=list(RULES))
 def test_equals_the_interpreter(rule: str, problem: Problem) -> None:
-    lr = learning_rate(rule, problem)
     decay_steps = 20 if parse_rule(rule).reads("T") else None
+    lr = learning_rate(parse_rule(rule), problem, STEPS, decay_steps)
     interpreter = Interpreter(parse_rule(rule), decay_steps=decay_steps, seed=2**40 + 3)
     w, expected = problem.start, []
     for step in range(STEPS):

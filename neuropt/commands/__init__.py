@@ -1,0 +1,20 @@
+"""The subcommands: dataclasses whose fields are flags, whose docstrings are help texts, and which do one thing when called."""
+
+from neuropt.commands.command import Command
+from neuropt.commands.listings import Controllers, Optimizers, Spaces, Tasks
+from neuropt.commands.rules import Export, Show, Top
+from neuropt.commands.studies import Evaluate, Search
+
+COMMANDS: dict[str, type[Command]] = {
+    "search": Search,
+    "top": Top,
+    "show": Show,
+    "export": Export,
+    "evaluate": Evaluate,
+    "spaces": Spaces,
+    "controllers": Controllers,
+    "tasks": Tasks,
+    "optimizers": Optimizers,
+}
+
+__all__ = ["COMMANDS", "Command"]

@@ -1,0 +1,76 @@
+"""`neuropt spaces | controllers | tasks | optimizers`: what there is, a line each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from neuropt.commands.printing import print_rows
+from search_space import describe_zoo, list_spaces
+
+
+@dataclass(frozen=True)
+class Spaces:
+    """List the search spaces."""
+
+    json: bool = False
+    """print JSON"""
+
+    def __call__(self) -> None:
+        """Print them."""
+        print_rows([{"name": name, "description": text} for name, text in list_spaces().items()], self.json)
+
+
+@dataclass(frozen=True)
+class Controllers:
+    """List the controllers."""
+
+    json: bool = False
+    """print JSON"""
+
+    def __call__(self) -> None:
+        """Print them."""
+        from controllers import list_presets  # imports torch
+
+        print_rows([{"name": name, "description": text} for name, text in list_presets().items()], self.json)
+
+
+@dataclass(frozen=True)
+class Tasks:
+    """List the tasks."""
+
+    json: bool = False
+    """print JSON"""
+
+    def __call__(self) -> None:
+        """Print them."""
+        from neuropt.tasks import tasks  # imports torch
+
+        rows = [
+            {"name": t.name, "description": t.description, "metric": t.metric, "steps": t.steps, "batch": t.batch_size}
+            for t in tasks().values()
+        ]
+        print_rows(rows, self.json)
+
+
+@dataclass(frozen=True)
+class Optimizers:
+    """List the optimizers: torch's and hand-coded ones, and the rules of the zoo."""
+
+    json: bool = False
+    """print JSON"""
+
+    def __call__(self) -> None:
+        """Print them."""
+        from neuropt.optimizers import named_optimizers  # imports torch
+
+        rules = describe_zoo()
+        rows: dict[str, dict[str, object]] = {
+            name: {"name": name, "kind": "class", "rule": name in rules, "formula": row.formula, "source": row.source}
+            for name, row in named_optimizers().items()
+        }
+        for name, entry in rules.items():
+            formula = entry.rule.text.splitlines()[-1].removeprefix("u = ")
+            rows.setdefault(
+                name, {"name": name, "kind": "rule", "rule": True, "formula": f"u = {formula}", "source": entry.source}
+            )
+        print_rows([rows[name] for name in sorted(rows)], self.json)

@@ -1,0 +1,106 @@
+"""`neuropt top | show | export`: the rules of a run, and one rule at a time."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional, arg
+
+from neuropt.commands.printing import print_json, print_rows, show
+from neuropt.explaining import Explanation, explain_rule
+from neuropt.finding import find_rule, provenance_of
+
+RULE_HELP = "a name of the zoo, rule text, a file, or RUN:k, the k-th best rule of a run"
+
+
+@dataclass(frozen=True)
+class Top:
+    """List the best rules of a run."""
+
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+    """folder of a run, or its name under runs/"""
+    count: Annotated[int, arg(name="n", aliases=["-n"])] = 10
+    """rules to list"""
+    json: bool = False
+    """print JSON"""
+
+    def __call__(self) -> None:
+        """Print them."""
+        from neuropt.searching.run_folder import best_rules, find_run  # imports torch
+
+        if self.count < 1:
+            raise ValueError(f"-n must be a whole number of at least 1, but got {self.count}")
+        found = best_rules(find_run(self.run), self.count)
+        print_rows(
+            [asdict(rule) | {"rule": rule.rule if self.json else one_line(rule.rule)} for rule in found], self.json
+        )
+        if not found and not self.json:
+            print("no rule is trained yet")
+
+
+@dataclass(frozen=True)
+class Show:
+    """Explain a rule: equations in full, formula, hyperparameters, what it remembers, and which known optimizer it is."""
+
+    rule: Annotated[Positional[str], arg(metavar="RULE", help=RULE_HELP)]
+    json: bool = False
+    """print JSON"""
+
+    def __call__(self) -> None:
+        """Print it."""
+        named = find_rule(self.rule)
+        explanation = explain_rule(named.rule)
+        if self.json:
+            print_json({"name": named.name, **explanation.as_dict()})
+        else:
+            print("\n".join(lines(named.name, explanation)))
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a rule as a file that needs nothing of ours."""
+
+    rule: Annotated[Positional[str], arg(metavar="RULE", help=RULE_HELP)]
+    to: Literal["torch", "json", "latex"]
+    """torch: one Python file that imports torch only, with a test of itself; json: rule and provenance; latex: a formula"""
+    out: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
+    """file to write; - prints it"""
+    overwrite: bool = False
+    """replace the file if there is one"""
+
+    def __call__(self) -> None:
+        """Write it."""
+        from neuropt.exporting import export_rule, write_export
+
+        named = find_rule(self.rule)
+        text = export_rule(named.rule, self.to, provenance_of(named))
+        if str(self.out) == "-":
+            print(text, end="" if text.endswith("\n") else "\n")
+        else:
+            print(f"wrote {write_export(text, self.out, overwrite=self.overwrite)}")
+
+
+def one_line(rule: str) -> str:
+    """Return rule text in one line, which reads back to the same rule."""
+    return "; ".join(rule.splitlines())
+
+
+def lines(name: str | None, e: Explanation) -> list[str]:
+    """Return an explanation as lines for people."""
+    facts = {
+        "name": name,
+        "hyperparameters": ", ".join(f"{k} = {show(v)}" for k, v in e.hyperparameters.items()) or "none",
+        "remembers": ", ".join(e.remembers) or "nothing",
+        "kind": e.kind + (", draws random numbers" * e.draws) + (", reads the planned steps T" * e.needs_steps),
+        "same as": ", ".join(e.same_as) or "nothing in the zoo",
+        "opposite of": ", ".join(e.opposite_of) or None,
+    }
+    shown = [f"{label + ':':<17}{fact}" for label, fact in facts.items() if fact is not None]
+    sections = [("rule", e.text)]
+    sections += [("in full", e.expanded)] if e.expanded != e.text else []
+    sections += [("LaTeX", e.latex)]
+    for title, text in sections:
+        shown += ["", f"{title}:", *(f"    {line}" for line in text.splitlines())]
+    return shown

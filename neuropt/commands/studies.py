@@ -1,0 +1,84 @@
+"""`neuropt search | evaluate`: what trains children."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from tyro.conf import OmitArgPrefixes, Positional, arg
+
+from neuropt.commands.rules import RULE_HELP
+from neuropt.config import SearchConfig
+
+SCREEN_WIDTH = 160
+
+
+@dataclass(frozen=True)
+class Search:
+    """Search for update rules, train the best again beside tuned built-ins, and print the table."""
+
+    config: OmitArgPrefixes[SearchConfig]
+    run: Annotated[Path | None, arg(metavar="DIR")] = None
+    """folder of the run; left out, a new one under runs/"""
+    resume: bool = False
+    """go on with the run in that folder, with its own configuration"""
+
+    def __call__(self) -> None:
+        """Run it."""
+        self._check_resume()
+        from neuropt.searching.search import run_search  # imports torch, and ray if it is used
+
+        try:
+            run = run_search(self.config, self.run, resume=self.resume, console=console())
+        except KeyboardInterrupt:
+            folder = f" {self.run}" if self.run else " the folder named above"
+            print(f"\ninterrupted; go on with: neuropt search --resume --run{folder}", file=sys.stderr)
+            raise
+        print(f"\nThe run is in {run}. Next: neuropt top {run} | neuropt export {run}:1 --to torch -o found.py")
+
+    def _check_resume(self) -> None:
+        """Refuse flags that a resumed run would not follow."""
+        if not self.resume:
+            return
+        if self.run is None:
+            raise ValueError("--resume needs the folder of the run: --run DIR")
+        usual = SearchConfig()
+        given = [f.name for f in fields(SearchConfig) if getattr(self.config, f.name) != getattr(usual, f.name)]
+        if given:
+            flags = ", ".join("--" + name.replace("_", "-") for name in given)
+            raise ValueError(f"--resume goes on with the configuration of the run; leave out {flags}")
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Compare optimizers on tasks: every learning rate of a grid, then the best one on fresh seeds."""
+
+    optimizers: Annotated[
+        Positional[tuple[str, ...]], arg(metavar="OPTIMIZER...", help=f"a name of `neuropt optimizers`, or {RULE_HELP}")
+    ]
+    tasks: Annotated[tuple[str, ...], arg(metavar="TASK...")]
+    """names of `neuropt tasks`"""
+    seeds: int = 10
+    """fresh seeds that results are reported on"""
+    tune_seeds: int = 3
+    """seeds that the learning rate is chosen on"""
+    steps: int | None = None
+    """training steps; None leaves the task's own budget"""
+    out: Annotated[Path | None, arg(metavar="DIR")] = None
+    """folder for the table as CSV"""
+    data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
+    """folder with data sets that are already there; else NEUROPT_DATA, else downloads"""
+    json: bool = False
+    """print JSON"""
+
+    def __call__(self) -> None:
+        """Run it."""
+        raise NotImplementedError
+
+
+def console() -> Console:
+    """Return where progress and tables go: the terminal, or plain lines that are not cut."""
+    return Console(width=None if sys.stdout.isatty() else SCREEN_WIDTH, highlight=False)
