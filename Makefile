@@ -61,7 +61,7 @@ constraints: ## pin the newest versions that pyproject.toml allows, from a fresh
 	rm -rf build/constraints && "$(PYTHON)" -m venv build/constraints
 	build/constraints/bin/python -m pip install --disable-pip-version-check '.[dev]'
 	{ sed '/^#/!d' constraints.txt; \
-		build/constraints/bin/python -m pip freeze --exclude neuropt | sed 's/+[a-z0-9.]*$$//'; } > build/constraints.txt
+		build/constraints/bin/python -m pip freeze --all --exclude pip --exclude neuropt | sed 's/+[a-z0-9.]*$$//'; } > build/constraints.txt
 	mv build/constraints.txt constraints.txt
 
 clean:  ## remove the environment and all caches; runs stay

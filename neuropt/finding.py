@@ -115,7 +115,7 @@ def _of_run(name: str, position: int) -> NamedRule:
 def _existing(text: str) -> Path | None:
     try:
         path = Path(text)
-        return path if path.exists() else None
+        return path if text.strip() and path.exists() else None
     except (OSError, ValueError):  # too long for a path, or a character that none has
         return None
 

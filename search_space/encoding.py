@@ -131,6 +131,8 @@ def _match(pattern: Node, node: Node, bindings: Bindings) -> Iterator[Bindings]:
             yield bindings
     elif pattern.key == node.key or (pattern.function == node.function and pattern.function in ("normal", "uniform")):
         yield bindings
+    elif (rest := _subtracted(pattern, node)) is not None:
+        yield from _match(*rest, bindings)
     else:
         for form in _forms(node):
             if pattern.function == form.function and pattern.arguments and pattern.value == form.value:
@@ -139,12 +141,27 @@ def _match(pattern: Node, node: Node, bindings: Bindings) -> Iterator[Bindings]:
                     yield from _match_all(pattern.arguments, form.arguments[::-1], bindings)
 
 
+def _subtracted(pattern: Node, node: Node) -> tuple[Node, Node] | None:
+    """Where `node` is a number and `pattern` is y + c: what y is, since simplification added the two."""
+    match pattern, node:
+        case (
+            Node("+", (Node("number", value=float(c)), y)) | Node("+", (y, Node("number", value=float(c)))),
+            Node("number", value=float(total)),
+        ):
+            return y, make_node("number", (), total - c)
+        case _:
+            return None
+
+
 def _forms(node: Node) -> Iterator[Node]:
     """Yield `node` and what simplification may have made it from, by moving a minus sign."""
     yield node
     match node.function, node.arguments:
         case "-", (a, b):  # a - b is a + (-b)
             yield make_node("+", (a, _negative(b)))
+        case "+", (a, b):  # a + b is a - (-b)
+            yield make_node("-", (a, _negative(b)))
+            yield make_node("-", (b, _negative(a)))
         case "*", (Node("number", value=float(c)), b) | (b, Node("number", value=float(c))) if c < 0.0:
             yield make_node("neg", (make_node("*", (make_node("number", (), -c), b)),))
         case "neg", (Node("*" | "/" as function, (a, b)),):  # -(a b) is (-a) b and a (-b)

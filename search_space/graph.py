@@ -66,29 +66,20 @@ def make_node(function: str, arguments: tuple[Node, ...] = (), value: object = N
 
 def rule_graph(rule: Rule) -> Node:
     """Return the node of the update of `rule`."""
-    if rule.hyperparameters:
-        rule = _with_numbers(rule)
-    if _needs_equations(rule):
-        rule = sugar.expand(rule)
     equations = simplify_equations(rule.equations)
-    streams = _stream_numbers(equations)
-    return _Builder(equations, streams).update()
+    if rule.hyperparameters:
+        values: dict[str, Expression] = {name: Number(value) for name, value in rule.hyperparameters}
+        equations = tuple(Equation(e.name, substitute(e.expression, values)) for e in equations)
+        equations = simplify_equations(equations)
+    if any(isinstance(node, Previous) for e in equations for node in walk(e.expression)):
+        # what is remembered is read by name, so shortenings must become equations
+        equations = sugar.expand(Rule((), equations)).equations
+    return _Builder(equations, _stream_numbers(equations)).update()
 
 
 def expression_node(expression: Expression) -> Node:
     """Return the node of an expression in which names that a rule would not know, such as x, are inputs."""
-    (equation,) = simplify_equations((Equation(RESULT, expression),))
-    return _Builder((equation,), {}).update()
-
-
-def _with_numbers(rule: Rule) -> Rule:
-    values: dict[str, Expression] = {name: Number(value) for name, value in rule.hyperparameters}
-    return Rule((), tuple(Equation(e.name, substitute(e.expression, values)) for e in rule.equations))
-
-
-def _needs_equations(rule: Rule) -> bool:
-    """Whether remembered values are read by name, so that shortenings must become equations first."""
-    return any(isinstance(node, Previous) for e in rule.equations for node in walk(e.expression))
+    return _Builder(simplify_equations((Equation(RESULT, expression),)), {}).update()
 
 
 @cache
@@ -195,10 +186,11 @@ class _Builder:
     def call(self, function: str, arguments: tuple[Node, ...], draw: int | None) -> Node:
         if function in REMEMBERING:
             return _remembering(function, arguments)
-        if draw is None:
+        if function not in _STREAMS:
             return _computed(function, arguments)
-        stream = make_node(_STREAMS[function], (), self.streams.get(draw, 0))
-        self.drawn.setdefault(draw, (function, arguments[-1].key, arguments[0].key))
+        stream = make_node(_STREAMS[function], (), self.streams.get(draw, 0) if draw is not None else 0)
+        if draw is not None:
+            self.drawn.setdefault(draw, (function, arguments[-1].key, arguments[0].key))
         if function == "noise":  # noise(s) is s times a normal, so that s is a factor like any other
             return stream if arguments[0].value == 1.0 else _computed("*", (arguments[0], stream))
         return make_node(function, (*arguments, stream))

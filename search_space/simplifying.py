@@ -26,6 +26,7 @@ from search_space.rule import INPUTS, READY, REMEMBERED_READY, RESULT, Equation,
 
 Row = Callable[..., Expression | None]
 _FOLDED = {name for name, row in PRIMITIVES.items() if row.kind == "pointwise"}
+_REDUCING = {name for name, row in PRIMITIVES.items() if row.kind == "reducing"}
 _EVEN = ("abs", "log_abs", "cos", "norm")
 _NEVER_NEGATIVE = ("abs", "exp", "pow_abs", "norm")
 
@@ -46,7 +47,7 @@ def simplify(rule: Rule) -> Rule:
 def simplify_equations(equations: tuple[Equation, ...]) -> tuple[Equation, ...]:
     """Simplify the equations of a rule, without the checks of making a new one."""
     while True:
-        simplifier = Simplifier(keep_zero_sign=_zero_sign_matters(equations))
+        simplifier = Simplifier(keep_zero_sign=_zero_sign_matters(equations), keep_shape=_reduces(equations))
         remembered = {n.name for e in equations for n in walk(e.expression) if isinstance(n, Previous)}
         shorter = [Equation(e.name, simplifier(e.expression)) for e in equations]
         for i, equation in enumerate(shorter[:-1]):
@@ -65,10 +66,12 @@ class Simplifier:
 
     Args:
         keep_zero_sign: leave out the rows that may turn -0 into 0.
+        keep_shape: leave out the rows that may turn a tensor into a number, of which norm and dot are other numbers.
     """
 
-    def __init__(self, keep_zero_sign: bool) -> None:
+    def __init__(self, keep_zero_sign: bool, keep_shape: bool) -> None:
         self.keep_zero_sign = keep_zero_sign
+        self.keep_shape = keep_shape
         self.rows: dict[str, Row] = {
             "+": self._sum,
             "-": self._difference,
@@ -182,9 +185,9 @@ class Simplifier:
         match x, y:
             case _, Number(1.0):  # x^1 -> x
                 return x
-            case _, Number(0.0):  # x^0 -> 1, also for NaN (IEEE 754)
+            case _, Number(0.0) if not self.keep_shape:  # x^0 -> 1, also for NaN (IEEE 754)
                 return Number(1.0)
-            case Number(1.0), _:  # 1^y -> 1, also for NaN
+            case Number(1.0), _ if not self.keep_shape:  # 1^y -> 1, also for NaN
                 return Number(1.0)
             case Call("abs" | "neg", (a,)), Number(2.0):  # |a|^2 -> a^2, (-a)^2 -> a^2
                 return self.make("**", a, y)
@@ -194,7 +197,7 @@ class Simplifier:
         match x, y:
             case _, Number(1.0):  # |x|^1 -> |x|
                 return self.make("abs", x)
-            case _, Number(0.0):  # |x|^0 -> 1
+            case _, Number(0.0) if not self.keep_shape:  # |x|^0 -> 1
                 return Number(1.0)
             case Call("abs" | "neg", (a,)), _:  # ||a||^y, |-a|^y -> |a|^y
                 return self.make("pow_abs", a, y)
@@ -229,13 +232,15 @@ class Simplifier:
         return None
 
     def _where(self, call: Call, condition: Expression, x: Expression, y: Expression) -> Expression | None:
+        if self.keep_shape:
+            return None
         if isinstance(condition, Number):  # where(1, x, y) -> x, where(0, x, y) -> y
             return x if condition.value != 0.0 else y
         return x if x == y and _is_one_value(x) else None  # where(c, x, x) -> x
 
     def _drop(self, call: Call, x: Expression, p: Expression) -> Expression | None:
         match x, p:
-            case _, Number(chance) if chance <= 0.0:  # drop(x, 0) -> x, since uniforms lie inside (0, 1)
+            case _, Number(chance) if chance <= 0.0 and not self.keep_shape:  # drop(x, 0) -> x, since uniforms lie inside (0, 1)
                 return x
             case Call("neg", (a,)), _ if not self.keep_zero_sign:  # drop(-a, p) -> -drop(a, p); dropped is 0, not -0
                 return self.make("neg", self.make("drop", a, p, draw=call.draw))
@@ -257,6 +262,12 @@ def _is_one_value(expression: Expression) -> bool:
     """Whether two equal expressions are one value: not so for draws that have no number yet."""
     drawing = (n for n in walk(expression) if isinstance(n, Call) and n.function in ("noise", "drop"))
     return all(node.draw is not None for node in drawing)
+
+
+def _reduces(equations: tuple[Equation, ...]) -> bool:
+    """Whether the rule mixes the elements of a tensor."""
+    functions = (n.function for e in equations for n in walk(e.expression) if isinstance(n, Call))
+    return any(function in _REDUCING for function in functions)
 
 
 def _zero_sign_matters(equations: tuple[Equation, ...]) -> bool:

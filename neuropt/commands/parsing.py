@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import tyro
-from tyro.conf import FlagCreatePairsOff
+from tyro.conf import FlagCreatePairsOff, Positional
 
 from neuropt.commands.command import Command
 
+_POSITIONAL = get_args(Positional[str])[1]  # how tyro marks an argument without a flag
 DESCRIPTION = "Search for the update rules of neural networks, and use the ones that win as torch optimizers."
 
 
@@ -71,6 +72,8 @@ def _flags(command: type[Any]) -> set[str]:
     """Return the flags of a dataclass and of those inside it."""
     flags = set[str]()
     for name, hint in get_type_hints(command, include_extras=True).items():
+        if _POSITIONAL in getattr(hint, "__metadata__", ()):
+            continue
         inner = hint.__origin__ if hasattr(hint, "__metadata__") else hint
         if is_dataclass(inner) and isinstance(inner, type):
             flags |= _flags(inner)

@@ -75,6 +75,9 @@ class RuleOptimizer(Optimizer):
     `step`, and what the rule remembers by name: tensors, or Python floats where a recurrence holds numbers only. Parameters in
     half precision are computed and remembered in float32. Complex parameters are pairs of real ones.
 
+    A group's `momentum` is None unless one of torch's cyclic schedulers (OneCycleLR, CyclicLR) writes it; a number there wins over the
+    rule's `beta1` or `beta`.
+
     Raises:
         RuleError: a text that is not a rule.
         TypeError: a hyperparameter that the rule does not have, in the call or in a group.

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -173,7 +174,7 @@ def _new(into: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     def function(*arguments: Operand) -> Tensor:
         tensors = [x for x in arguments if isinstance(x, Tensor)]
-        shape = torch.broadcast_shapes(*(x.shape for x in tensors))  # type: ignore[no-untyped-call]  # torch's own
+        shape = np.broadcast_shapes(*(x.shape for x in tensors))
         like = next((x for x in tensors if x.shape == shape), None)
         return into(*arguments, out=tensors[0].new_empty(shape) if like is None else torch.empty_like(like))
 

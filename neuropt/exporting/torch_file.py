@@ -142,7 +142,10 @@ class _Body:
     def reads(self) -> list[str]:
         """Read hyperparameters, inputs, state and random numbers into local names."""
         numbers = ["lr", *self.hyperparameters]
-        several = f"{', '.join(numbers)} = (number(group[name]) for name in {_quoted(numbers)})"
+        loop = f"number(group[name]) for name in {_quoted(numbers)}"
+        several = f"{', '.join(numbers)} = ({loop})"
+        if len(several) > LINE - 8:
+            several = f"{', '.join(numbers)} = (\n            {loop}\n        )"
         lines = [several if len(numbers) > 1 else 'lr = number(group["lr"])']
         lines += ["w = real.to(g.dtype)"] * ("w" in self.symbols)
         lines += ['t = state["step"].double()'] * ("t" in self.symbols)
@@ -233,12 +236,12 @@ def _lines(lines: Sequence[str], spaces: int) -> str:
 
 
 def _bracketed(head: str, items: list[str], tail: str) -> str:
-    """Return `head items tail` as ruff would format it: on one line, else the items on one line of their own, else one a line."""
+    """Return `head items tail` as ruff formats it: on one line, else arguments on one line of their own, else one item a line."""
     line, indent = f"{head}{', '.join(items)}{tail}", " " * (len(head) - len(head.lstrip()))
     if len(line) <= LINE:
         return line
     inner = f"{indent}    {', '.join(items)}"
-    if len(inner) > LINE:
+    if len(inner) > LINE or tail == "}":
         inner = "\n".join(f"{indent}    {item}," for item in items)
     return f"{head}\n{inner}\n{indent}{tail}"
 

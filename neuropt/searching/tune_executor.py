@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
@@ -34,6 +35,7 @@ ENVIRONMENT = {
 }
 """Settings of Ray that belong to every search; those that the user set stay."""
 
+CONNECT_SECONDS = 5.0
 PACKAGES = ("neuropt", "controllers", "search_space")
 
 
@@ -117,6 +119,7 @@ def _connect(address: str | None, workers: int | None) -> None:
         if workers is not None:
             options["num_cpus"] = workers
     else:
+        _check_address(address)
         options["address"] = address
     if not _is_installed():
         # a checkout on the driver only: the packages travel with the job
@@ -126,6 +129,23 @@ def _connect(address: str | None, workers: int | None) -> None:
     except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
         reason = str(error).strip().split("\n")[0]
         raise RayError(f"no Ray cluster could be reached at address {address!r}: {reason}") from None
+
+
+def _check_address(address: str) -> None:
+    """Refuse an address where nothing listens: Ray itself would try for two minutes and then end the process."""
+    if address == "auto":
+        return
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise RayError(
+            f"address must be HOST:PORT of a running Ray cluster, such as 10.0.0.1:6379, but got {address!r}"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise RayError(
+            f"nothing answers at address {address!r} ({error.strerror or error}); is the cluster's head running there?"
+        ) from None
 
 
 def _is_installed() -> bool:

@@ -116,6 +116,9 @@ def test_rows(text: str, simplified: str) -> None:
         "exp(log(g))",
         "1 / (g * w + 0 * w)",
         "w / (g * w - w)",
+        "norm(g ** 0) * g",  # the root of the number of elements, where norm(1) is 1
+        "norm(where(1, 2, g))",
+        "dot(drop(2, 0), 1)",
     ],
 )
 def test_what_would_change_some_value_stays(text: str) -> None:

@@ -1,0 +1,65 @@
+"""Real Ray: one start for the whole module."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from neuropt.searching.executor import InProcessExecutor, Trial
+from neuropt.searching.ledger import LedgerError
+from neuropt.searching.tune_executor import RayError, TuneExecutor
+from neuropt.training.work import Job, Work
+from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, run_small
+
+pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[TuneExecutor]:
+    executor = TuneExecutor(TASK, workers=2)
+    yield executor
+    executor.close()
+
+
+def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path) -> None:
+    tuned = run_small(SMALL, tmp_path / "tune", executor)
+    plain = run_small(SMALL, tmp_path / "plain")
+    assert contents(tuned.ledger) == contents(plain.ledger)
+
+
+def test_map_returns_what_the_in_process_executor_returns(executor: TuneExecutor) -> None:
+    works = [Work((Job(text, (0.01, 0.1)),), (1, 2), halving=False, test=True) for text in ("g", "adam")]
+    expected = {position: done.trained for position, done in InProcessExecutor(TASK, DATA).map(works)}
+    assert {position: done.trained for position, done in executor.map(works)} == expected
+
+
+class Unwritable:
+    """An engine whose ledger breaks at the second trial."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = open_engine(SMALL, path)
+
+    def next_trial(self) -> Trial | str:
+        return self.engine.next_trial()
+
+    def finish(self, number: int, done: object) -> None:
+        raise LedgerError("the disk is full")
+
+    def fail(self, number: int, reason: str) -> None:
+        raise AssertionError(reason)
+
+
+def test_what_the_engine_raises_ends_the_search_and_is_seen(executor: TuneExecutor, tmp_path: Path) -> None:
+    with pytest.raises(LedgerError, match="the disk is full"):
+        executor.search(Unwritable(tmp_path / "l"))  # type: ignore[arg-type]  # a smaller engine
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "localhost:99999", "ray://127.0.0.1:10001", ":80"])
+def test_a_wrong_address_is_one_clear_error_within_seconds(address: str) -> None:
+    from neuropt.searching.tune_executor import _check_address
+
+    began = time.monotonic()
+    with pytest.raises(RayError, match="address"):
+        _check_address(address)
+    assert time.monotonic() - began < 10
