@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import platform
 import re
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -77,21 +78,25 @@ def provenance_of(named: NamedRule) -> Provenance:
     """Return what an export says of a rule's origin."""
     from neuropt.exporting import Provenance
 
-    versions = {"neuropt": version("neuropt"), "torch": version("torch"), "Python": platform.python_version()}
     if named.provenance is not None:
         return named.provenance
     if named.found is None or named.run is None:
-        return Provenance(name=named.name, versions=versions)
-    from neuropt.searching.run_folder import resumed_config
+        here = {"neuropt": version("neuropt"), "torch": version("torch"), "Python": platform.python_version()}
+        return Provenance(name=named.name, versions=here)
+    from neuropt.searching.ledger import open_ledger  # imports torch
+    from neuropt.searching.run_folder import LEDGER, resumed_config
 
     config = resumed_config(named.run)
+    with closing(open_ledger(named.run / LEDGER)) as ledger:
+        meta = ledger.meta()
     return Provenance(
         name=named.name,
         lr=named.found.learning_rate or Provenance().lr,
         run=named.name,
         seed=config.seed,
         task=config.task,
-        versions=versions,
+        date=meta.get("created"),
+        versions={label: meta[label.lower()] for label in ("neuropt", "torch", "Python") if label.lower() in meta},
         reward=named.found.reward,
     )
 

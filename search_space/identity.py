@@ -115,18 +115,20 @@ def _turned(broken: Array, sign: float) -> Array:
 
 def _summarise(flat: Array) -> tuple[Array, Array, Array]:
     """Return marks of what is not finite (1, -1 for infinities, 2 for NaN), views (groups, directions) and log sizes (groups,)."""
-    views, sizes = [], []
+    views: list[Array] = []
+    sizes: list[Array] = []
     marks = np.zeros(0)
-    usual: Array | None = None
     if not np.abs(flat).max() < HUGE:
         flat, marks = _without_infinities(flat)
+    least = np.zeros(1)
     for index, directions in zip(groups(), _directions(), strict=True):
         u = flat[index]  # (scales, entries)
         largest = np.abs(u).max(axis=1, keepdims=True)
-        usual = largest if usual is None else usual
-        if not (largest > RESIDUE * usual).all():  # g + w - w leaves round-off where g is 0
-            u = np.where(largest > RESIDUE * usual, u, 0.0)
-            largest = np.where(largest > RESIDUE * usual, largest, 1.0)
+        seen = largest > least
+        if not seen.all():  # g + w - w leaves round-off where g is 0
+            u, largest = np.where(seen, u, 0.0), np.where(seen, largest, 1.0)
+        if not sizes:  # the entries where g is not 0
+            least = RESIDUE * largest
         u = u / largest
         norm = np.sqrt(np.einsum("se,se->s", u, u))
         views.append((u @ directions) / np.where(norm == 0.0, 1.0, norm)[:, None])

@@ -12,13 +12,15 @@ completed, and counting paths counts the allowed strings.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 Tokens = NDArray[np.int64]
+String = Sequence[int] | Tokens
+"""The tokens of one string."""
 State = tuple[int, ...]
 _PER_GROUP = 5
 

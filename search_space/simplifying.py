@@ -14,13 +14,13 @@ no computed zero can be divided by. Draws keep their numbers and are never merge
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import cast
 
 import numpy as np
 
-from search_space.expression import Call, Expression, Number, Previous, Symbol, rebuild, substitute, walk
+from search_space.expression import Call, Expression, Number, Previous, Symbol, rebuild, walk
 from search_space.primitives import PRIMITIVES
 from search_space.rule import INPUTS, READY, REMEMBERED_READY, RESULT, Equation, Rule
 
@@ -240,7 +240,9 @@ class Simplifier:
 
     def _drop(self, call: Call, x: Expression, p: Expression) -> Expression | None:
         match x, p:
-            case _, Number(chance) if chance <= 0.0 and not self.keep_shape:  # drop(x, 0) -> x, since uniforms lie inside (0, 1)
+            case _, Number(chance) if (
+                chance <= 0.0 and not self.keep_shape
+            ):  # drop(x, 0) -> x, since uniforms lie inside (0, 1)
                 return x
             case Call("neg", (a,)), _ if not self.keep_zero_sign:  # drop(-a, p) -> -drop(a, p); dropped is 0, not -0
                 return self.make("neg", self.make("drop", a, p, draw=call.draw))
@@ -317,14 +319,35 @@ def _without_renames(equations: list[Equation]) -> list[Equation]:
     """Remove `a = b` and `a = 0.1`, and let the readers of `a` read what it stands for."""
     remembered = {n.name: n.start for e in equations for n in walk(e.expression) if isinstance(n, Previous)}
     names = {equation.name for equation in equations}
+    values: dict[str, Number | Symbol] = {}
+    kept: list[Equation] = []
     for equation in equations[:-1]:
         name, target = equation.name, equation.expression
+        if isinstance(target, Symbol):
+            target = values.get(target.name, target)
         if isinstance(target, Number) and name not in remembered:
-            rest = [e for e in equations if e is not equation]
-            return [Equation(e.name, substitute(e.expression, {name: target})) for e in rest]
-        if isinstance(target, Symbol) and _may_stand_for(target.name, name, names, remembered):
-            return [_renamed(e, name, target.name) for e in equations if e is not equation]
+            values[name] = target
+        elif isinstance(target, Symbol) and _may_stand_for(target.name, name, names, remembered):
+            values[name] = target
+            if name in remembered:
+                remembered[target.name] = remembered[name]
+        else:
+            kept.append(equation)
+    if values:
+        equations = [Equation(e.name, _read(e.expression, values)) for e in (*kept, equations[-1])]
     return _result_named(equations, remembered)
+
+
+def _read(expression: Expression, values: Mapping[str, Number | Symbol]) -> Expression:
+    """Replace names by what they stand for, also where their past is read."""
+
+    def change(node: Expression) -> Expression:
+        if not isinstance(node, Symbol | Previous) or node.name not in values:
+            return node
+        value = values[node.name]
+        return replace(node, name=value.name) if isinstance(value, Symbol) else value
+
+    return rebuild(expression, change)
 
 
 def _may_stand_for(target: str, name: str, names: set[str], remembered: dict[str, float]) -> bool:
@@ -334,13 +357,6 @@ def _may_stand_for(target: str, name: str, names: set[str], remembered: dict[str
         return False  # prev(g) does not exist
     default = remembered[name] if target in names else 0.0
     return remembered.get(target, default) == remembered[name]
-
-
-def _renamed(equation: Equation, old: str, new: str) -> Equation:
-    def change(node: Expression) -> Expression:
-        return replace(node, name=new) if isinstance(node, Symbol | Previous) and node.name == old else node
-
-    return Equation(equation.name, rebuild(equation.expression, change))
 
 
 def _result_named(equations: list[Equation], remembered: dict[str, float]) -> list[Equation]:
@@ -356,4 +372,4 @@ def _result_named(equations: list[Equation], remembered: dict[str, float]) -> li
         return equations
     moved = [Equation(RESULT, e.expression) if e.name == name else e for e in others]
     moved.sort(key=lambda e: e.name == RESULT)
-    return [_renamed(e, name, RESULT) for e in moved]
+    return [Equation(e.name, _read(e.expression, {name: Symbol(RESULT)})) for e in moved]

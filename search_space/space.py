@@ -7,7 +7,6 @@ operand of the second, and the value of the last is the update.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from search_space.decoding import PER_GROUP, Decoder
 from search_space.encoding import Encoder
 from search_space.expression import Call, Expression, Number, Symbol, depth, rebuild, substitute, walk
-from search_space.masks import Automaton, Constraints, Tokens
+from search_space.masks import Automaton, Constraints, String, Tokens
 from search_space.rule import MAX_DEPTH, RESULT, Equation, Rule, RuleError
 from search_space.text import parse_expression
 
@@ -120,11 +119,11 @@ class SearchSpace:
             raise ValueError(f"prefixes must have shape (batch, k < {len(self.choices)}), but got {prefixes.shape}")
         return self._automaton.masks(prefixes)
 
-    def allows(self, tokens: Sequence[int]) -> bool:
+    def allows(self, tokens: String) -> bool:
         """Whether a whole string keeps the constraints."""
         return self._automaton.allows(np.array(self._checked(tokens), np.int64))
 
-    def describe(self, tokens: Sequence[int]) -> str:
+    def describe(self, tokens: String) -> str:
         """Return the texts of the tokens.
 
         >>> from search_space import load_space
@@ -138,20 +137,20 @@ class SearchSpace:
         texts = (self.operands, self.unary, self.binary)[kind]
         return texts[token] if token < len(texts) else f"r{token - len(texts) + 1}"
 
-    def _checked(self, tokens: Sequence[int]) -> tuple[int, ...]:
-        tokens = tuple([int(token) for token in tokens])
-        if len(tokens) != len(self.choices):
+    def _checked(self, tokens: String) -> tuple[int, ...]:
+        checked = tuple([int(token) for token in tokens])
+        if len(checked) != len(self.choices):
             raise ValueError(
-                f"tokens must be {len(self.choices)} numbers for {self.groups} groups, but got {len(tokens)}"
+                f"tokens must be {len(self.choices)} numbers for {self.groups} groups, but got {len(checked)}"
             )
-        for position, (token, count) in enumerate(zip(tokens, self.choices, strict=True)):
+        for position, (token, count) in enumerate(zip(checked, self.choices, strict=True)):
             if not 0 <= token < count:
                 raise ValueError(f"tokens[{position}] must be in 0..{count - 1}, but got {token}")
-        return tokens
+        return checked
 
     # -- rules -----------------------------------------------------------------------------------------------------------------
 
-    def decode(self, tokens: Sequence[int]) -> Rule:
+    def decode(self, tokens: String) -> Rule:
         """Return the rule that a string names, simplified; results that are read twice become equations."""
         return Decoder(self._operands, self._unary, self._binary).rule(self._checked(tokens))
 

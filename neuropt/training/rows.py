@@ -240,7 +240,7 @@ class Rows:
             operands[0] = torch.tensor(operands[0], dtype=out.dtype)  # once, not at every step
         if node.function == "*" and not moving:
             self.operations.append(partial(_multiply, operands[0], operands[1], out))
-        elif node.function == "**" and operands[1] == 2.0:
+        elif node.function == "**" and isinstance(operands[1], float) and operands[1] == 2.0:
             self.operations.append(partial(_multiply, operands[0], operands[0], out))  # x * x, to the bit
         elif not moving:
             self.operations.append(lambda t: into(*operands, out=out))

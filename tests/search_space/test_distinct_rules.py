@@ -9,8 +9,7 @@ import pytest
 from search_space import Trajectory, load_space
 from search_space.graph import rule_graph
 from search_space.identity import identify_node
-from search_space.probes import probe_values
-from search_space.screening import LEAST_COSINE, mean_cosine, screen_node
+from search_space.screening import screen_node
 
 RECORDED = Path(__file__).parents[1] / "data" / "digits_gradients.npz"
 LABORATORY_RULES, LABORATORY_SHARE = 26_582, 0.656

@@ -224,7 +224,7 @@ def test_one_graph_whatever_the_names_and_the_order(a: str, b: str) -> None:
     assert identify(parse_rule(a)).structural == identify(parse_rule(b)).structural
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rules())
 def test_expanding_and_simplifying_keep_the_structural_key(rule: Rule) -> None:
     key = identify(rule).structural

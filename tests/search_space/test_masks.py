@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from search_space.masks import Tokens
 OPTIONS = ("distinct_operands", "no_final_add", "use_earlier_results", "forbid_unused_results")
 
 
-def minimal(groups: int, **options: bool) -> SearchSpace:
+def minimal(groups: int, **options: Any) -> SearchSpace:
     return SearchSpace("minimal", "", groups, ("g", "mhat"), ("x",), ("x + y", "x * y", "x"), **options)
 
 

@@ -24,7 +24,7 @@ def histories(seed: int) -> tuple[Array, Array]:
     return special[0], special[1]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(rules(), st.integers(0, 1000))
 def test_values_are_kept_for_every_input(rule: Rule, seed: int) -> None:
     gradients, weights = histories(seed)

@@ -68,7 +68,7 @@ def test_results_are_inlined_when_used_once_and_named_when_used_twice() -> None:
 def test_four_groups_decode_to_named_results() -> None:
     space = load_space("tiny", groups=3)
     tokens = tokens_of(
-        space, *"g;mhat;x;x;x * y".split(";"), *"r1;g;exp(x);x;x * y".split(";"), *"r2;r1;x;x;x * y".split(";")
+        space, *["g", "mhat", "x", "x", "x * y"], *["r1", "g", "exp(x)", "x", "x * y"], *["r2", "r1", "x", "x", "x * y"]
     )
     assert space.decode(tokens).text == "r1 = g * mhat\nu = exp(r1) * g * r1"
 

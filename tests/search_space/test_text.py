@@ -11,13 +11,13 @@ from search_space.primitives import PRIMITIVES
 from tests.search_space.random_rules import rules
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(rules())
 def test_printed_rules_read_back_equal(rule: Rule) -> None:
     assert parse_rule(rule.text) == rule
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(rules())
 def test_expanded_and_simplified_rules_read_back_equal(rule: Rule) -> None:
     for changed in (expand(rule), simplify(rule), simplify(expand(rule))):

@@ -66,7 +66,7 @@ def test_all_kinds_of_memory_have_the_interpreter_s_values(text: str) -> None:
     np.testing.assert_allclose(recorded.values(rule_graph(rule)), stepwise(rule, recorded), rtol=ROUND_OFF)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rules())
 def test_random_rules_have_the_interpreter_s_values(rule: Rule) -> None:
     if not rule.deterministic:

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Ended, run_here
+
+TINY = ("--space", "tiny", "--groups", "1", "--executor", "in-process", "--steps", "20", "--rules-per-trial", "5")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one small search in runs/small."""
+    folder = tmp_path_factory.mktemp("searched")
+    command = [sys.executable, "-m", "neuropt", "search", *TINY, "--rules", "8", "--finalists", "1"]
+    command += ["--finalist-seeds", "2", "--run", "runs/small"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    (folder / "said.txt").write_text(done.stdout + done.stderr, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def here(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_a_search_shows_its_progress_and_what_to_do_next(here: Path) -> None:
+    said = (here / "said.txt").read_text(encoding="utf-8")
+    assert "8/8 rules" in said
+    assert "adam" in said, "the table of finalists has the built-ins beside them"
+    assert "neuropt top runs/small" in said
+    assert "\x1b" not in said, "no colours where there is no terminal"
+
+
+def test_a_run_is_found_by_its_path_and_by_its_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    by_path, by_name = (json.loads(run_here(capsys, "top", run, "--json").out) for run in ("runs/small", "small"))
+    assert by_path == by_name
+    assert [row["position"] for row in by_path] == list(range(1, 9))
+    assert len(run_here(capsys, "top", "small", "-n", "3").out.splitlines()) == 4
+
+
+def test_the_best_rule_is_shown_and_exported(here: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (best,) = json.loads(run_here(capsys, "top", "small", "-n", "1", "--json").out)
+    shown = json.loads(run_here(capsys, "show", "small:1", "--json").out)
+    assert (shown["name"], shown["text"]) == ("small:1", best["rule"])
+    exported = run_here(capsys, "export", "runs/small:1", "--to", "json", "-o", str(tmp_path / "best.json"))
+    assert exported.code == 0
+    provenance = json.loads((tmp_path / "best.json").read_text(encoding="utf-8"))["provenance"]
+    assert (provenance["run"], provenance["task"], provenance["seed"]) == ("small:1", "digits-mlp", 0)
+    assert (provenance["reward"], provenance["lr"]) == (best["reward"], best["learning_rate"])
+
+
+@pytest.mark.parametrize("position", ["0", "9", "99999999"])
+def test_a_position_out_of_range_is_refused(here: Path, position: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run_here(capsys, "show", f"small:{position}")
+    assert ended == Ended(
+        2, "", f"neuropt show: error: small:{position} does not exist: runs/small has rules 1 to 8\n"
+    )
+
+
+def test_a_run_is_not_begun_twice_but_may_be_resumed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    again = run_here(capsys, "search", *TINY, "--run", "runs/small")
+    assert again.code == 2
+    assert "runs/small is not empty; go on with it by --resume" in again.err
+    resumed = run_here(capsys, "search", "--run", "runs/small", "--resume")
+    assert resumed.code == 0
+    assert "adam" in resumed.out, "a finished run shows its table again"
+
+
+def test_a_damaged_ledger_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(b"not a database" * 100)
+    ended = run_here(capsys, "top", str(tmp_path))
+    assert ended.code == 2
+    assert "ledger.sqlite is not a ledger, or is damaged" in ended.err
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "neuropt", "search", *TINY, "--space", "icml2017", "--rules", "9999", "--run", "cut"]
+    search = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        ledger = tmp_path / "cut" / "ledger.sqlite"
+        for _ in range(600):
+            if ledger.exists() and ledger.stat().st_size and os.path.getsize(f"{ledger}-wal") > 50_000:
+                break
+            time.sleep(0.1)
+        search.send_signal(signal.SIGINT)
+        _, said = search.communicate(timeout=60)
+    finally:
+        search.kill()
+    assert search.returncode == 130
+    assert said.strip() == "interrupted; go on with: neuropt search --resume --run cut"
