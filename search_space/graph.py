@@ -11,6 +11,7 @@ identity of the rule, and the keys let values computed for one rule serve the ne
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
@@ -129,6 +130,11 @@ class _Builder:
         self.streams = streams
         self.drawn: dict[int, tuple[str, bytes, bytes]] = {}
         self.closed: dict[str, Node] = {}
+        self.expressions = {equation.name: equation.expression for equation in equations}
+        self.symbols = {
+            e.name: [n.name for n in walk(e.expression) if isinstance(n, Symbol) and n.name in self.expressions]
+            for e in equations
+        }
 
     def update(self) -> Node:
         starts = {n.name: n.start for e in self.equations for n in walk(e.expression) if isinstance(n, Previous)}
@@ -156,13 +162,19 @@ class _Builder:
             else:  # others remember it, it does not depend on its own past
                 self.closed[name] = bodies[which]
 
-    def values(self, wanted: tuple[str, ...], previous: Callable[[Previous], Node]) -> dict[str, Node]:
+    def values(self, wanted: tuple[str, ...], previous: Callable[[Previous], Node]) -> Mapping[str, Node]:
         """Return the nodes of the equations `wanted` and of those they read."""
-        names = dict(self.closed)
-        needed = _needed(self.equations, wanted, names.keys())
-        for equation in self.equations:
-            if equation.name in needed and equation.name not in names:
-                names[equation.name] = self.node(equation.expression, names, previous)
+        found: dict[str, Node] = {}
+        names = ChainMap(found, self.closed)
+        waiting = list(wanted)
+        while waiting:  # without recursion, since equations may build on each other a thousand deep
+            name = waiting[-1]
+            below = [symbol for symbol in self.symbols[name] if symbol not in names]
+            if name not in names and not below:
+                found[name] = self.node(self.expressions[name], names, previous)
+            waiting.extend(below)
+            if not below:
+                waiting.pop()
         return names
 
     def node(self, expression: Expression, names: Mapping[str, Node], previous: Callable[[Previous], Node]) -> Node:
@@ -239,15 +251,6 @@ def _stream_numbers(equations: tuple[Equation, ...]) -> dict[int, int]:
     return numbers
 
 
-def _needed(equations: tuple[Equation, ...], wanted: tuple[str, ...], known: Set[str]) -> set[str]:
-    """Return the equations that `wanted` read in this step, down to those already known."""
-    needed = set(wanted)
-    for equation in reversed(equations):
-        if equation.name in needed and equation.name not in known:
-            needed |= {n.name for n in walk(equation.expression) if isinstance(n, Symbol)}
-    return needed & {equation.name for equation in equations}
-
-
 def _recurring_together(equations: tuple[Equation, ...], remembered: Set[str]) -> list[tuple[str, ...]]:
     """Return the remembered names in groups that read each other's past, each group after those it reads."""
     if not remembered:
@@ -260,22 +263,35 @@ def _recurring_together(equations: tuple[Equation, ...], remembered: Set[str]) -
                 past[equation.name].add(node.name)
             elif isinstance(node, Symbol):
                 past[equation.name] |= past.get(node.name, set())
-    reach = {name: _reachable(name, past) for name in remembered}
-    groups: list[tuple[str, ...]] = []
-    names = [e.name for e in equations if e.name in remembered]
-    for name in sorted(names, key=lambda n: len(reach[n] | {n})):  # whoever reads a group reaches more than that group
-        if all(name not in group for group in groups):
-            together = [other for other in names if other == name or (other in reach[name] and name in reach[other])]
-            groups.append(tuple(together))
-    return groups
+    place = {equation.name: i for i, equation in enumerate(equations)}
+    return [tuple(sorted(group, key=place.__getitem__)) for group in _connected(past, remembered)]
 
 
-def _reachable(name: str, past: Mapping[str, set[str]]) -> set[str]:
-    found: set[str] = set()
-    waiting = [name]
-    while waiting:
-        for other in past[waiting.pop()]:
-            if other not in found:
-                found.add(other)
-                waiting.append(other)
-    return found
+def _connected(past: Mapping[str, Set[str]], remembered: Set[str]) -> Iterator[list[str]]:
+    """Yield the groups of names that reach each other, those that others reach first (Tarjan 1972, without recursion)."""
+    number: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    path: list[str] = []
+    for root in past:
+        waiting = [(root, iter(past[root]))] if root in remembered and root not in number else []
+        while waiting:
+            name, below = waiting[-1]
+            if name not in number:
+                number[name] = lowest[name] = len(number)
+                path.append(name)
+            for other in below:
+                if other not in number:
+                    waiting.append((other, iter(past[other])))
+                    break
+                lowest[name] = min(lowest[name], lowest[other])
+            else:
+                waiting.pop()
+                if waiting:
+                    above = waiting[-1][0]
+                    lowest[above] = min(lowest[above], lowest[name])
+                if lowest[name] == number[name]:
+                    group = path[path.index(name) :]
+                    del path[path.index(name) :]
+                    for member in group:
+                        lowest[member] = len(past) + 1  # closed: no longer pulls others down
+                    yield group

@@ -51,6 +51,30 @@ def starts(rule: Rule) -> dict[str, float]:
     return {n.name: n.start for e in rule.equations for n in walk(e.expression) if isinstance(n, Previous)}
 
 
+def tensors(rule: Rule) -> set[str]:
+    """Return the equations of an expanded rule that have one number an element; the others have one a tensor, or one a step.
+
+    The least fixed point: an equation is a tensor if it reads g, w, a draw or a tensor, other than through a reduction.
+    """
+    found = {"g", "w"}
+    while True:
+        more = {e.name for e in rule.equations if _is_tensor(e.expression, found)} - found
+        if not more:
+            return found - {"g", "w"}
+        found |= more
+
+
+def _is_tensor(expression: Expression, known: set[str]) -> bool:
+    match expression:
+        case Symbol(name) | Previous(name):
+            return name in known
+        case Call(function, arguments):
+            kind = PRIMITIVES[function].kind
+            return kind == "drawing" or (kind == "pointwise" and any(_is_tensor(a, known) for a in arguments))
+        case _:
+            return False
+
+
 class Interpreter:
     """One tensor under one rule.
 
@@ -90,12 +114,16 @@ class Interpreter:
             raise ValueError("the rule reads T, the planned steps: pass decay_steps=")
         self.constants: dict[str, Any] = known | dict(hyperparameters or {}) | {"T": decay_steps and float(decay_steps)}
         self.remembered: dict[str, Any] = dict(starts(self.rule))
+        self.tensors = tensors(self.rule)
         self.seed, self.parameter, self.t = seed, parameter, 0
 
     def step(self, g: Array, w: Array, lr: float) -> Array:
         """Return the update u for gradient `g` at parameter `w`, both of one shape, and remember what the next step reads."""
         shape = np.shape(g)
         g, w = np.asarray(g, np.float64).reshape(-1), np.asarray(w, np.float64).reshape(-1)
+        if self.t == 0:  # a reduction of a start is one of all its elements
+            full = self.tensors & self.remembered.keys()
+            self.remembered |= {name: np.full(g.shape, self.remembered[name]) for name in full}
         values = self.constants | {"g": g, "w": w, "t": float(self.t), "lr": lr}
 
         def draw(function: str, number: int) -> Array:

@@ -53,7 +53,9 @@ def _text(expression: Expression, next_draw: list[int]) -> str:
             return f"prev({name})" if start == 0 else f"prev({name}, {print_number(start)})"
         case Call("neg", (operand,)):
             # -(2) keeps a negated number apart from the number -2
-            text = _inside(operand, ATOM if isinstance(operand, Number) else POWER, next_draw)
+            is_negation = isinstance(operand, Call) and operand.function == "neg"
+            level = ATOM if isinstance(operand, Number) else MINUS if is_negation else POWER
+            text = _inside(operand, level, next_draw)
             return f"-({text})" if isinstance(operand, Number) and not text.startswith("(") else f"-{text}"
         case Call(function, (left, right)) if function in PRIMITIVES and PRIMITIVES[function].precedence:
             level = PRIMITIVES[function].precedence or ATOM

@@ -14,7 +14,7 @@ no computed zero can be divided by. Draws keep their numbers and are never merge
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
@@ -48,14 +48,9 @@ def simplify_equations(equations: tuple[Equation, ...]) -> tuple[Equation, ...]:
     """Simplify the equations of a rule, without the checks of making a new one."""
     while True:
         simplifier = Simplifier(keep_zero_sign=_zero_sign_matters(equations), keep_shape=_reduces(equations))
-        remembered = {n.name for e in equations for n in walk(e.expression) if isinstance(n, Previous)}
-        shorter = [Equation(e.name, simplifier(e.expression)) for e in equations]
-        for i, equation in enumerate(shorter[:-1]):
-            # a number alone would read back as a hyperparameter, which has no past
-            if isinstance(equation.expression, Number) and equation.name in remembered:
-                shorter[i] = equations[i]
+        shorter = _without_renames(equations, simplifier)
         if len(shorter) > 1:
-            shorter = _without_unread(_without_renames(shorter))
+            shorter = _without_unread(shorter)
         if tuple(shorter) == equations:
             return equations
         equations = tuple(shorter)
@@ -315,27 +310,33 @@ def _without_unread(equations: list[Equation]) -> list[Equation]:
     return [equation for equation in equations if equation.name in needed]
 
 
-def _without_renames(equations: list[Equation]) -> list[Equation]:
-    """Remove `a = b` and `a = 0.1`, and let the readers of `a` read what it stands for."""
+def _without_renames(equations: Sequence[Equation], simplifier: Simplifier) -> list[Equation]:
+    """Simplify expressions, remove `a = b` and `a = 0.1`, and let the readers of `a` read what it stands for."""
     remembered = {n.name: n.start for e in equations for n in walk(e.expression) if isinstance(n, Previous)}
     names = {equation.name for equation in equations}
     values: dict[str, Number | Symbol] = {}
     kept: list[Equation] = []
-    for equation in equations[:-1]:
-        name, target = equation.name, equation.expression
-        if isinstance(target, Symbol):
-            target = values.get(target.name, target)
-        if isinstance(target, Number) and name not in remembered:
+    for equation in equations:
+        name = equation.name
+        target = simplifier(_read(equation.expression, values) if values else equation.expression)
+        if isinstance(target, Number) and name in remembered and name != RESULT:
+            # a number alone would read back as a hyperparameter, which has no past
+            unfolded = _read(equation.expression, values)
+            product = Call("*", (Number(1.0), unfolded))
+            kept.append(Equation(name, product if isinstance(unfolded, Number) else unfolded))
+        elif name == RESULT:
+            kept.append(Equation(name, target))
+        elif isinstance(target, Number):
             values[name] = target
         elif isinstance(target, Symbol) and _may_stand_for(target.name, name, names, remembered):
             values[name] = target
             if name in remembered:
                 remembered[target.name] = remembered[name]
         else:
-            kept.append(equation)
-    if values:
-        equations = [Equation(e.name, _read(e.expression, values)) for e in (*kept, equations[-1])]
-    return _result_named(equations, remembered)
+            kept.append(Equation(name, target))
+    if values:  # the past of a removed name may be read above it
+        kept = [Equation(e.name, _read(e.expression, values)) for e in kept]
+    return _result_named(kept, remembered)
 
 
 def _read(expression: Expression, values: Mapping[str, Number | Symbol]) -> Expression:

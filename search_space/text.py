@@ -24,6 +24,8 @@ from search_space.rule import MAX_DEPTH, RESULT, Equation, Rule, RuleError, chec
 
 MAX_LENGTH = 50_000
 MAX_NUMBER_LENGTH = 40
+MAX_NESTING = 2 * MAX_DEPTH + 2
+"""Levels of the parser: a call or a pair of parentheses is two of them. What is nested deeper is refused before it is read."""
 
 _TOKEN = re.compile(
     r"(?P<space>[ \t\r]+|\#[^\n]*)"
@@ -183,7 +185,7 @@ class _Parser:
 
     def comparison(self) -> Expression:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        if self.depth > MAX_NESTING:
             raise self.error(f"the text is nested deeper than {MAX_DEPTH}; name its inner parts as equations")
         left = self.sum()
         if operator := self.accept(*_COMPARISONS):
@@ -207,7 +209,7 @@ class _Parser:
 
     def unary(self) -> Expression:
         self.depth += 1
-        if self.depth > MAX_DEPTH:
+        if self.depth > MAX_NESTING:
             raise self.error(f"the text is nested deeper than {MAX_DEPTH}; name its inner parts as equations")
         if self.accept("-"):
             is_literal = self.token.kind == "number"

@@ -11,7 +11,7 @@ from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from neuropt.commands.rules import RULE_HELP
-from neuropt.config import SearchConfig
+from neuropt.config import Executor, Grid, Reward, SearchConfig
 
 SCREEN_WIDTH = 160
 
@@ -64,19 +64,40 @@ class Evaluate:
     seeds: int = 10
     """fresh seeds that results are reported on"""
     tune_seeds: int = 3
-    """seeds that the learning rate is chosen on"""
+    """seeds that learning rates are chosen on"""
+    grid: Grid = "scaled"
+    """learning rates: scaled to the optimizer's own updates, or the paper's 10^-5 .. 10^1"""
+    reward: Reward = "accuracy"
+    """what chooses the learning rate, on validation data"""
     steps: int | None = None
-    """training steps; None leaves the task's own budget"""
+    """training steps; None leaves each task's own"""
+    seed: int = 0
+    """moves all seeds"""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
-    """folder for the table as CSV"""
+    """new folder for children.csv and table.json"""
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
     """folder with data sets that are already there; else NEUROPT_DATA, else downloads"""
+    executor: Executor = "in-process"
+    """this process without Ray, or Ray Tune on this machine or a cluster"""
+    workers: int | None = None
+    """processes of Ray; None for every CPU"""
+    address: str | None = None
+    """HOST:PORT of a running Ray cluster"""
     json: bool = False
     """print JSON"""
 
     def __call__(self) -> None:
         """Run it."""
-        raise NotImplementedError
+        from neuropt.evaluating.evaluate import evaluate  # imports torch, and ray if it is used
+
+        chosen = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "json"}
+        found = evaluate(**chosen, advance=lambda what: print(f"{what} ...", file=sys.stderr))
+        if self.json:
+            print(found.to_json())
+        else:
+            found.table(console())
+        if self.out is not None and not self.json:
+            print(f"\nEvery child is in {self.out}")
 
 
 def console() -> Console:

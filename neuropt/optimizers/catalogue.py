@@ -58,6 +58,10 @@ class NamedOptimizer:
         signature = {name: value for name, value in _keywords(self.factory).items() if name not in EXECUTION}
         return MappingProxyType(signature | dict(self.preset) | dict(self.fixed))
 
+    def arguments(self, lr: float, steps: int) -> dict[str, Any]:
+        """Return what to create it with for a training of so many steps: lr, and the planned steps where it decays over them."""
+        return {"lr": lr} | ({"decay_steps": steps} if "decay_steps" in self.needs else {})
+
     def create(self, params: ParamsT, **hyper: Any) -> Optimizer:
         """Make the optimizer.
 

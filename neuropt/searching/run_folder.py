@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +47,7 @@ def create_run(folder: Path, config: SearchConfig) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(name != LOCK for name in os.listdir(folder)):
+        if any(path.name != LOCK for path in folder.iterdir()):
             raise RunError(f"{folder} is not empty; go on with it by --resume, or choose another --run")
         (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
     except OSError as error:

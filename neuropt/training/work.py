@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from neuropt.compiling.create import create_optimizer
+from neuropt.optimizers.catalogue import named_optimizers
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import Child, Results
 from neuropt.training.train import train_optimizer, train_rules
@@ -26,7 +26,7 @@ class Job:
 
     Args:
         rule: rule text, or None for an optimizer.
-        optimizer: a name that `create_optimizer` knows, or None for a rule.
+        optimizer: a name of `neuropt.optimizers.named_optimizers`, or None for a rule.
         learning_rates: to be trained at.
     """
 
@@ -138,11 +138,11 @@ def _trained(children: Iterable[Sequence[Child]]) -> Trained:
 def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Results:
     rates = [job.learning_rates for job in jobs]
     if jobs[0].optimizer is not None:
-        name = jobs[0].optimizer
+        named = named_optimizers()[jobs[0].optimizer]
         return train_optimizer(
             task,
             data,
-            lambda parameters, lr, seed: create_optimizer(name, parameters, lr=lr),
+            lambda parameters, lr, seed: named.create(parameters, **named.arguments(lr, task.steps)),
             rates[0],
             work.seeds,
             halving=work.halving,

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -62,9 +61,7 @@ def test_the_best_rule_is_shown_and_exported(here: Path, capsys: pytest.CaptureF
 @pytest.mark.parametrize("position", ["0", "9", "99999999"])
 def test_a_position_out_of_range_is_refused(here: Path, position: str, capsys: pytest.CaptureFixture[str]) -> None:
     ended = run_here(capsys, "show", f"small:{position}")
-    assert ended == Ended(
-        2, "", f"neuropt show: error: small:{position} does not exist: runs/small has rules 1 to 8\n"
-    )
+    assert ended == Ended(2, "", f"neuropt show: error: small:{position} does not exist: runs/small has rules 1 to 8\n")
 
 
 def test_a_run_is_not_begun_twice_but_may_be_resumed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,13 +81,24 @@ def test_a_damaged_ledger_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "neuropt", "search", *TINY, "--space", "icml2017", "--rules", "9999", "--run", "cut"]
+    command = [
+        sys.executable,
+        "-m",
+        "neuropt",
+        "search",
+        *TINY,
+        "--space",
+        "icml2017",
+        "--rules",
+        "9999",
+        "--run",
+        "cut",
+    ]
     search = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        ledger = tmp_path / "cut" / "ledger.sqlite"
-        for _ in range(600):
-            if ledger.exists() and ledger.stat().st_size and os.path.getsize(f"{ledger}-wal") > 50_000:
-                break
+        written = tmp_path / "cut" / "ledger.sqlite-wal"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and not (written.exists() and written.stat().st_size > 50_000):
             time.sleep(0.1)
         search.send_signal(signal.SIGINT)
         _, said = search.communicate(timeout=60)

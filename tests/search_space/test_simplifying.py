@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -93,6 +95,11 @@ def test_simplifying_twice_changes_nothing(rule: Rule) -> None:
         ("a = prev(a) + g; u = a", "prev(u) + g"),
         ("a = g * w; b = exp(a); u = g", "g"),
         ("c = 2 * 3; u = c * g", "6 * g"),
+        ("c = 1 + 1; b = c; u = g + prev(b)", "b = 1 * 2\nu = g + prev(b)"),
+        ("a = g * w; b = a; c = b; u = prev(c) + prev(b) + c", "a = g * w\nu = 2 * prev(a) + a"),
+        ("a = prev(b) + g; b = a; u = b * w", "a = prev(a) + g\nu = a * w"),
+        ("a = prev(b, 1) + g; b = a; u = b * w + prev(a, 1)", "a = prev(a, 1) + g\nu = a * w + prev(a, 1)"),
+        ("a = g * w; b = a; u = prev(a) + prev(b, 1)", "a = g * w\nb = a\nu = prev(a) + prev(b, 1)"),
         ("b = 0.9; u = 1 * b * g", "b = 0.9\nu = b * g"),
         ("b = 0.9; u = g", "b = 0.9\nu = g"),  # what a user may set stays
     ],
@@ -129,6 +136,15 @@ def test_the_sign_of_zero_is_kept_where_it_divides() -> None:
     rule = parse_rule("1 / (g * w + 0)")
     gradients, weights = np.array([[-0.0, 0.0]]), np.ones((1, 2))
     np.testing.assert_array_equal(updates(simplify(rule), gradients, weights), [[np.inf, np.inf]])
+
+
+@pytest.mark.parametrize("line", ["a{i} = a{j}", "a{i} = a{j} + 1", "a{i} = a{j} * w", "a{i} = prev(a{i}) * a{j}"])
+def test_long_rules_simplify_within_a_second(line: str) -> None:
+    lines = ["a0 = 1 + 1", *(line.format(i=i, j=i - 1) for i in range(1, 1200)), "u = a1199 * g"]
+    rule = parse_rule("\n".join(lines))
+    start = time.perf_counter()
+    simplify(rule)
+    assert time.perf_counter() - start < 1.0
 
 
 def test_draws_keep_their_numbers() -> None:

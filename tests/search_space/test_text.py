@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import random
 import time
 
 import pytest
 from hypothesis import given, settings
 
 from search_space import Equation, Rule, RuleError, expand, parse_expression, parse_rule, simplify
-from search_space.expression import Call, Number, Symbol
+from search_space.expression import Call, Expression, Number, Symbol
 from search_space.primitives import PRIMITIVES
+from search_space.rule import MAX_DEPTH
 from tests.search_space.random_rules import rules
 
 
@@ -143,6 +145,22 @@ def test_hostile_texts_are_refused_within_a_second(text: str) -> None:
     with pytest.raises(RuleError):
         parse_rule(text)
     assert time.perf_counter() - start < 1.0
+
+
+@pytest.mark.parametrize("functions", [("exp",), ("neg",), ("+",), ("**",), ("<",), tuple(sorted(PRIMITIVES))])
+@pytest.mark.parametrize("seed", range(20))
+def test_the_deepest_rules_read_back(functions: tuple[str, ...], seed: int) -> None:
+    chosen = random.Random(seed)
+    expression: Expression = Symbol("g")
+    for _ in range(MAX_DEPTH - 1):
+        function = chosen.choice(functions)
+        arguments: list[Expression] = [Number(-2.0)] * PRIMITIVES[function].arity
+        arguments[chosen.randrange(len(arguments))] = expression
+        expression = Call(function, tuple(arguments))
+    rule = Rule((), (Equation("u", expression),))
+    assert parse_rule(rule.text) == rule
+    with pytest.raises(RuleError, match="nested deeper than 100"):
+        Rule((), (Equation("u", Call("exp", (expression,))),))
 
 
 def test_other_types_are_refused() -> None:

@@ -1,0 +1,130 @@
+"""Contenders: what takes part in a comparison, a rule or a named optimizer.
+
+adam                      a rule of the zoo and a class of the catalogue, which equal each other
+nadam                     torch's own, not a rule
+runs/first:1, sign(m)     rules, found or written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from neuropt.compiling.create import create_optimizer
+from neuropt.finding import find_rule
+from neuropt.optimizers.catalogue import named_optimizers
+from neuropt.searching.engine import child_seeds
+from neuropt.searching.run_folder import resumed_config
+from neuropt.tasks.task import Task
+from neuropt.training.train import is_batched
+from neuropt.training.work import Job
+from search_space import Rule, Trajectory, screen, zoo
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """What takes part in a comparison.
+
+    Args:
+        name: how tables call it.
+        rule: its rule, or None for an optimizer that is not one.
+        optimizer: its name in the catalogue, or None for a rule that has none.
+        searched: names of the tasks on which a search found it.
+        used_seeds: seeds that the search trained on.
+    """
+
+    name: str
+    rule: Rule | None
+    optimizer: str | None = None
+    searched: frozenset[str] = frozenset()
+    used_seeds: tuple[int, ...] = ()
+
+    @property
+    def shown_rule(self) -> str | None:
+        """The rule on one line, or None where the name says it."""
+        return None if self.rule is None or self.name in zoo() else one_line(self.rule)
+
+    def job(self, task: Task, learning_rates: Sequence[float]) -> Job:
+        """Return the work to train it: as a rule where children are batched, as its own class where they are not and it has one."""
+        if self.rule is not None and (is_batched(task) or self.optimizer is None):
+            return Job(self.rule.text, tuple(learning_rates))
+        return Job(None, tuple(learning_rates), self.optimizer)
+
+
+def one_line(rule: Rule) -> str:
+    """Return the text of a rule on one line, which `parse_rule` reads too.
+
+    >>> one_line(zoo()["signum"])
+    'momentum = 0.9; buf = ema(g, momentum); u = sign(buf)'
+    """
+    return "; ".join(rule.text.splitlines())
+
+
+def named(name: str) -> Contender:
+    """Return the contender of a name in the catalogue or the zoo.
+
+    >>> named("powersign").optimizer, named("lion").optimizer, named("nadam").rule
+    ('powersign', None, None)
+    """
+    row = named_optimizers().get(name)
+    # one that needs to know the planned steps is trained as its rule, which children tell them
+    return Contender(name, zoo().get(name), name if row is not None and not row.needs else None)
+
+
+def find_contender(text: str | Rule) -> Contender:
+    """Return the contender that `text` means: a name of the catalogue or the zoo, or whatever `find_rule` finds.
+
+    Raises:
+        ValueError: (or RuleError) no such name or run, or text that is no rule.
+    """
+    if isinstance(text, Rule):
+        return Contender(one_line(text), text)
+    if text in named_optimizers() or text in zoo():
+        return named(text)
+    found = find_rule(text)
+    name = found.name or one_line(found.rule)
+    if found.run is None:
+        return Contender(name, found.rule)
+    config = resumed_config(found.run)
+    return Contender(name, found.rule, None, frozenset({config.task}), child_seeds(config))
+
+
+def check_names(contenders: Iterable[Contender]) -> None:
+    """Raise a ValueError if two contenders have one name: their rows could not be told apart."""
+    names: set[str] = set()
+    for contender in contenders:
+        if contender.name in names:
+            raise ValueError(f"{contender.name!r} is given twice; every optimizer takes part once")
+        names.add(contender.name)
+
+
+def update_scale(contender: Contender, trajectory: Trajectory) -> tuple[float, str | None]:
+    """Return the mean |u| on a recorded trajectory, and what is wrong where it is not a positive number.
+
+    An optimizer that is no rule is run itself, at learning rate 1, with each recorded gradient at each recorded weight.
+    """
+    if contender.rule is not None:
+        screening = screen(contender.rule, trajectory)
+        scale, reason = screening.scale, screening.reason
+    else:
+        assert contender.optimizer is not None
+        scale, reason = _replayed_scale(contender.optimizer, trajectory), None
+    if 0.0 < scale < np.inf:
+        return scale, None
+    return scale, reason or f"its mean update on the task is {scale}, so it has no scaled learning rates"
+
+
+def _replayed_scale(name: str, trajectory: Trajectory) -> float:
+    w = torch.nn.Parameter(torch.zeros(trajectory.weights.shape[1], dtype=torch.float64))
+    optimizer = create_optimizer(name, [w], lr=1.0)
+    sizes = []
+    for weights, gradient in zip(trajectory.weights, trajectory.gradients, strict=True):
+        before = torch.tensor(weights)
+        w.data.copy_(before)
+        w.grad = torch.tensor(gradient)
+        optimizer.step()
+        sizes.append((before - w.detach()).abs().mean())
+    return float(torch.stack(sizes).mean())

@@ -1,0 +1,114 @@
+"""What an evaluation found: rows for tables, and every child for those who look closer."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from neuropt.evaluating.protocol import Protocol, Study
+from neuropt.evaluating.row import WORST_ACCURACY, Row, value
+from neuropt.evaluating.statistics import Comparison, compare
+from neuropt.tasks.task import Task
+from neuropt.training.children import Child
+
+TABLE, SUMMARY = "children.csv", "evaluation.json"
+CHILD_COLUMNS = tuple(field.name for field in fields(Child))
+COLUMNS = ("task", "optimizer", "phase", *CHILD_COLUMNS)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Optimizers compared on tasks.
+
+    Args:
+        rows: by task, the best median validation first.
+        studies: children behind the rows, by task and in the order of the optimizers.
+        tasks: with the budget they were given.
+        protocol: seeds, reward and grid.
+        facts: hashes of data and weights, versions.
+    """
+
+    rows: tuple[Row, ...]
+    studies: tuple[tuple[Task, tuple[Study, ...]], ...]
+    protocol: Protocol
+    facts: dict[str, str]
+
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """The tasks, with their budgets."""
+        return tuple(task for task, _ in self.studies)
+
+    def compare(self, task: str, optimizer: str, reference: str) -> Comparison:
+        """Compare two optimizers on a task's validation metric, paired by seed: same initial weights and batches.
+
+        Raises:
+            ValueError: a task or an optimizer that is not here, or that failed.
+        """
+        chosen = next(((t, studies) for t, studies in self.studies if t.name == task), None)
+        if chosen is None:
+            raise ValueError(f"task {task!r} is not in this evaluation; there are {', '.join(self._task_names())}")
+        return compare(*(self._values(*chosen, name) for name in (optimizer, reference)))
+
+    def _task_names(self) -> list[str]:
+        return [task.name for task in self.tasks]
+
+    def _values(self, task: Task, studies: Sequence[Study], optimizer: str) -> list[float]:
+        """Return the metric on the report seeds, higher is better."""
+        known = {s.contender.name: s for s in studies if s.report}
+        if optimizer not in known:
+            raise ValueError(
+                f"optimizer {optimizer!r} has no results on {task.name}; those with results are {', '.join(known)}"
+            )
+        children = known[optimizer].report
+        if self.protocol.reward == "accuracy":
+            return [value(child, "accuracy", WORST_ACCURACY) for child in children]
+        return [-value(child, "loss", task.loss_bound) for child in children]
+
+    def lines(self) -> Iterator[dict[str, object]]:
+        """Yield every child as one record: task, optimizer, phase (tune or report), and what the child left behind."""
+        for task, studies in self.studies:
+            for study in studies:
+                phases = [("tune", child) for children in study.tuning.values() for child in children]
+                phases += [("report", child) for child in study.report]
+                for phase, child in phases:
+                    head = {"task": task.name, "optimizer": study.contender.name, "phase": phase}
+                    yield head | asdict(child)
+
+    def to_csv(self, path: Path) -> None:
+        """Write every child as one line; an absent number is empty, infinity is `inf`."""
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.lines())
+
+    def to_json(self) -> str:
+        """Return protocol, facts and rows as JSON; all numbers in it are finite."""
+        protocol = asdict(self.protocol)
+        budgets = {task.name: {"steps": task.steps} for task in self.tasks}
+        content = {"protocol": protocol, "facts": self.facts, "tasks": budgets, "rows": [asdict(r) for r in self.rows]}
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def save(self, folder: Path) -> None:
+        """Write `children.csv` and `evaluation.json` into a folder that `check_out` accepts."""
+        self.to_csv(folder / TABLE)
+        (folder / SUMMARY).write_text(self.to_json(), encoding="utf-8")
+
+
+def check_out(folder: Path) -> None:
+    """Make the folder of an evaluation, before anything is trained.
+
+    Raises:
+        ValueError: it holds an evaluation already, or cannot be written.
+    """
+    for name in (TABLE, SUMMARY):
+        if (folder / name).exists():
+            raise ValueError(f"{folder / name} exists already; choose another folder for this evaluation")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / TABLE).touch()
+        (folder / TABLE).unlink()
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written: {error.strerror or error}") from None

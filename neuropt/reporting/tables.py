@@ -1,0 +1,146 @@
+"""Tables of evaluations and of finalists, readable from 80 columns on; plain text where there is no terminal.
+
+Rules are long, so a table shows their ends and the full text stands below it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from neuropt.evaluating.evaluation import Evaluation
+from neuropt.evaluating.row import Row
+from neuropt.evaluating.statistics import LEAST_FOR_INTERVAL, Spread
+
+WIDE = 112
+"""Columns from which on the interval of the test median is shown, and two spaces between columns."""
+MARKS = {"edge": "^", "searched": "*"}
+
+
+def print_evaluation(evaluation: Evaluation, console: Console) -> None:
+    """Print a table a task."""
+    for task in evaluation.tasks:
+        rows = [row for row in evaluation.rows if row.task == task.name]
+        print_rows(rows, f"{task.name}, {task.steps} steps", console)
+        console.print()
+
+
+def print_rows(rows: Sequence[Row], title: str, console: Console) -> None:
+    """Print rows as a table, in the order given, with what it rests on below."""
+    if not rows:
+        console.print(Text(f"{title}: nothing"))
+        return
+    wide = console.width >= WIDE
+    cells = [_cells(row, position, wide) for position, row in enumerate(rows, 1)]
+    header = _header(rows[0], wide)
+    gap = 2 if wide else 1
+    taken = sum(max(map(len, column)) for i, column in enumerate(zip(header, *cells, strict=True)) if i != 1)
+    room = max(12, console.width - taken - gap * (len(header) - 1))
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+    for name in header:
+        table.add_column(
+            name, justify="left" if name == "optimizer" else "right", no_wrap=True, max_width=room if name == "optimizer" else None
+        )
+    for row, line in zip(rows, cells, strict=True):
+        line[1] = _label(row, room)
+        table.add_row(*map(Text, line))
+    console.print(Text(title, style="bold"))
+    console.print(table)
+    for note in _notes(rows, room, wide):
+        console.print(Text(note), soft_wrap=not console.is_terminal)
+
+
+def shortened(text: str, room: int) -> str:
+    """Return a text with its middle left out where it is too long.
+
+    >>> shortened("exp(sign(g) * sign(m)) * g", 15)
+    'exp(sig...)) * g'
+    """
+    if len(text) <= room:
+        return text
+    kept = room - 3
+    return f"{text[: kept - kept // 2]}...{text[len(text) - kept // 2 :]}"
+
+
+def _header(row: Row, wide: bool) -> list[str]:
+    unit = "accuracy %" if row.metric == "accuracy" else "loss"
+    header = ["", "optimizer", "lr", f"validation {unit}" if wide else f"valid. {unit}", f"test {unit}"]
+    return [*header, *(["test median 95 %"] if wide else []), "n", "div."]
+
+
+def _cells(row: Row, position: int, wide: bool) -> list[str]:
+    show = _percent if row.metric == "accuracy" else _loss
+    rate = "-" if row.learning_rate is None else f"{row.learning_rate:.3g}{MARKS['edge'] * row.edge}"
+    cells = [str(position), "", rate, _spread(row.validation, show), _spread(row.test, show)]
+    return [*cells, *([_interval(row.test, show)] if wide else []), str(row.n), str(row.diverged)]
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.2f}"
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if value < 10 else f"{value:.1f}"
+
+
+def _spread(spread: Spread | None, show: Callable[[float], str]) -> str:
+    return "failed" if spread is None else f"{show(spread.median)} [{show(spread.q1)}, {show(spread.q3)}]"
+
+
+def _interval(spread: Spread | None, show: Callable[[float], str]) -> str:
+    return "-" if spread is None or spread.low is None or spread.high is None else f"[{show(spread.low)}, {show(spread.high)}]"
+
+
+def _label(row: Row, room: int) -> str:
+    """Return name and rule, shortened to the room there is."""
+    name = row.optimizer + MARKS["searched"] * row.searched
+    if row.rule is None or row.rule == row.optimizer or room - len(name) < 16:
+        return shortened(name, room)
+    return f"{name} {shortened(row.rule, room - len(name) - 1)}"
+
+
+def _notes(rows: Sequence[Row], room: int, wide: bool) -> list[str]:
+    return [_legend(rows, wide), *_marks(rows), *_failures(rows), *_full_texts(rows, room)]
+
+
+def _legend(rows: Sequence[Row], wide: bool) -> str:
+    n = max(row.n for row in rows)
+    least = min(row.rates for row in rows)
+    most = max(row.rates for row in rows)
+    first = next((row for row in rows if row.failure is None), rows[0])
+    extended = f" (up to {most} where the best lay on the edge)" if most > least else ""
+    interval = (
+        f" 95 %: bootstrap interval of the median." * wide
+        if n >= LEAST_FOR_INTERVAL
+        else f" {n} seeds cannot support a 95 % interval of a median."
+    )
+    return (
+        f"median [quartiles] over n = {n} fresh seeds at the best of {first.rates if not extended else _usual(rows)} learning rates{extended}, "
+        f"chosen by validation on {first.tune_seeds} other seeds; ordered by validation. div.: diverged, counted as the worst.{interval}"
+    )
+
+
+def _usual(rows: Sequence[Row]) -> int:
+    return min(row.rates for row in rows if row.failure is None)
+
+
+def _marks(rows: Sequence[Row]) -> list[str]:
+    notes = []
+    if any(row.edge for row in rows):
+        notes.append(f"{MARKS['edge']} the best learning rate is the lowest or highest tried; a better one may lie beyond")
+    if any(row.searched for row in rows):
+        notes.append(f"{MARKS['searched']} found by a search on this task, so these numbers are no evidence for other tasks")
+    return notes
+
+
+def _failures(rows: Sequence[Row]) -> list[str]:
+    return [f"{row.optimizer} failed: {row.failure}" for row in rows if row.failure is not None]
+
+
+def _full_texts(rows: Sequence[Row], room: int) -> list[str]:
+    """Return the rules that the table does not show in full."""
+    cut = [row for row in rows if "..." in _label(row, room) or (row.rule and row.rule not in _label(row, room))]
+    return [f"{row.optimizer} = {row.rule}" if row.rule not in (None, row.optimizer) else row.optimizer for row in cut]
