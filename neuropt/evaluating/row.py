@@ -13,6 +13,7 @@ from neuropt.tasks.task import Task
 from neuropt.training.children import Child
 
 WORST_ACCURACY = 0.0
+NUMBERS = ("accuracy", "loss", "test_accuracy", "test_loss")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +71,17 @@ class Row:
     def from_json(text: str) -> Row:
         """Read it back."""
         values: dict[str, Any] = json.loads(text)
-        for name in ("accuracy", "loss", "test_accuracy", "test_loss"):
+        for name in NUMBERS:
             if values[name] is not None:
                 values[name] = Spread(**values[name])
         return Row(**values)
 
 
 def spreads(children: Sequence[Child], task: Task) -> dict[str, Spread]:
-    """Return accuracy, loss, test_accuracy and test_loss of reported children."""
+    """Return the `NUMBERS` of reported children."""
     worst = {"accuracy": WORST_ACCURACY, "loss": task.loss_bound}
     found = {}
-    for name in ("accuracy", "loss", "test_accuracy", "test_loss"):
+    for name in NUMBERS:
         fallback = worst[name.removeprefix("test_")]
         found[name] = spread([value(child, name, fallback) for child in children])
     return found

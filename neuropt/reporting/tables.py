@@ -42,7 +42,10 @@ def print_rows(rows: Sequence[Row], title: str, console: Console) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for name in header:
         table.add_column(
-            name, justify="left" if name == "optimizer" else "right", no_wrap=True, max_width=room if name == "optimizer" else None
+            name,
+            justify="left" if name == "optimizer" else "right",
+            no_wrap=True,
+            max_width=room if name == "optimizer" else None,
         )
     for row, line in zip(rows, cells, strict=True):
         line[1] = _label(row, room)
@@ -91,7 +94,11 @@ def _spread(spread: Spread | None, show: Callable[[float], str]) -> str:
 
 
 def _interval(spread: Spread | None, show: Callable[[float], str]) -> str:
-    return "-" if spread is None or spread.low is None or spread.high is None else f"[{show(spread.low)}, {show(spread.high)}]"
+    return (
+        "-"
+        if spread is None or spread.low is None or spread.high is None
+        else f"[{show(spread.low)}, {show(spread.high)}]"
+    )
 
 
 def _label(row: Row, room: int) -> str:
@@ -130,9 +137,13 @@ def _usual(rows: Sequence[Row]) -> int:
 def _marks(rows: Sequence[Row]) -> list[str]:
     notes = []
     if any(row.edge for row in rows):
-        notes.append(f"{MARKS['edge']} the best learning rate is the lowest or highest tried; a better one may lie beyond")
+        notes.append(
+            f"{MARKS['edge']} the best learning rate is the lowest or highest tried; a better one may lie beyond"
+        )
     if any(row.searched for row in rows):
-        notes.append(f"{MARKS['searched']} found by a search on this task, so these numbers are no evidence for other tasks")
+        notes.append(
+            f"{MARKS['searched']} found by a search on this task, so these numbers are no evidence for other tasks"
+        )
     return notes
 
 

@@ -10,7 +10,10 @@ from dataclasses import replace
 
 from controllers import Controller, Outcome, Proposal
 from neuropt.searching.ledger import ProposalRow
-from search_space import SearchSpace, Trajectory, identify, negate, screen
+from search_space import SearchSpace, Trajectory, negate
+from search_space.graph import rule_graph
+from search_space.identity import identify_node
+from search_space.screening import screen_node
 
 EXHAUSTED_AFTER = 5_000
 """So many proposals in a row without a new rule, and the space counts as exhausted."""
@@ -53,14 +56,15 @@ class Proposer:
 
     def _judged(self, proposal: Proposal) -> ProposalRow:
         rule = self.space.decode(proposal.tokens)
-        key = identify(rule).either
+        graph = rule_graph(rule)
+        key = identify_node(graph).either
         self.barren += 1
         row = ProposalRow(proposal.id, proposal.tokens, rule.text, key, "new", None, None, False, None)
         if key in self.seen:
             return replace(row, status="duplicate", original=self.seen[key])
         if key in self.rejected:
             return replace(row, status="rejected", reason=self.rejected[key])
-        screening = screen(rule, self.trajectory)
+        screening = screen_node(graph, self.trajectory)
         if not screening.accepted:
             self.rejected[key] = screening.reason or "rejected"
             return replace(row, status="rejected", reason=self.rejected[key])
