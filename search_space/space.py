@@ -86,12 +86,12 @@ class SearchSpace:
 
     # -- strings ---------------------------------------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def choices(self) -> tuple[int, ...]:
         """The number of tokens at each position; operand positions grow by one for each earlier result."""
         return self._constraints.choices
 
-    @cached_property
+    @property
     def kinds(self) -> tuple[int, ...]:
         """What each position holds: 0 operand, 1 unary, 2 binary."""
         return (OPERAND, OPERAND, UNARY, UNARY, BINARY) * self.groups

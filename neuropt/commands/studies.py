@@ -74,7 +74,7 @@ class Evaluate:
     seed: int = 0
     """moves all seeds"""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
-    """new folder for children.csv and table.json"""
+    """folder for children.csv and evaluation.json"""
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
     """folder with data sets that are already there; else NEUROPT_DATA, else downloads"""
     executor: Executor = "in-process"
@@ -88,16 +88,20 @@ class Evaluate:
 
     def __call__(self) -> None:
         """Run it."""
+        if not self.optimizers:
+            raise ValueError("missing: OPTIMIZER..., such as adam; see `neuropt evaluate --help`")
         from neuropt.evaluating.evaluate import evaluate  # imports torch, and ray if it is used
 
-        chosen = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "json"}
-        found = evaluate(**chosen, advance=lambda what: print(f"{what} ...", file=sys.stderr))
+        from neuropt.reporting.tables import print_evaluation
+
+        arguments = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "json"}
+        found = evaluate(**arguments, progress=lambda done: print(done, file=sys.stderr))
         if self.json:
-            print(found.to_json())
-        else:
-            found.table(console())
-        if self.out is not None and not self.json:
-            print(f"\nEvery child is in {self.out}")
+            print(found.to_json(), end="")
+            return
+        print_evaluation(found, console())
+        if self.out is not None:
+            print(f"every child is in {self.out}")
 
 
 def console() -> Console:

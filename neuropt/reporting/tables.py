@@ -17,6 +17,8 @@ from neuropt.evaluating.statistics import LEAST_FOR_INTERVAL, Spread
 
 WIDE = 112
 """Columns from which on the interval of the test median is shown, and two spaces between columns."""
+NAME = 1
+"""The column of names and rules, which gets the room that numbers leave."""
 MARKS = {"edge": "^", "searched": "*"}
 
 
@@ -31,28 +33,23 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
 def print_rows(rows: Sequence[Row], title: str, console: Console) -> None:
     """Print rows as a table, in the order given, with what it rests on below."""
     if not rows:
-        console.print(Text(f"{title}: nothing"))
+        console.print(Text(f"{title}: nothing was compared"))
         return
     wide = console.width >= WIDE
-    cells = [_cells(row, position, wide) for position, row in enumerate(rows, 1)]
-    header = _header(rows[0], wide)
     gap = 2 if wide else 1
-    taken = sum(max(map(len, column)) for i, column in enumerate(zip(header, *cells, strict=True)) if i != 1)
-    room = max(12, console.width - taken - gap * (len(header) - 1))
+    header = _header(rows[0], wide)
+    cells = [_cells(row, position, wide) for position, row in enumerate(rows, 1)]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    room = max(12, console.width - (sum(widths) - widths[NAME]) - gap * len(header))
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     for name in header:
-        table.add_column(
-            name,
-            justify="left" if name == "optimizer" else "right",
-            no_wrap=True,
-            max_width=room if name == "optimizer" else None,
-        )
+        table.add_column(name, justify="left" if name == header[NAME] else "right", no_wrap=True)
     for row, line in zip(rows, cells, strict=True):
-        line[1] = _label(row, room)
-        table.add_row(*map(Text, line))
+        line[NAME] = _label(row, room)
+        table.add_row(*map(Text, line))  # a Text, so that brackets are no markup
     console.print(Text(title, style="bold"))
     console.print(table)
-    for note in _notes(rows, room, wide):
+    for note in [_legend(rows, wide), *_marks(rows), *_failures(rows), *_full_texts(rows, room)]:
         console.print(Text(note), soft_wrap=not console.is_terminal)
 
 
@@ -109,29 +106,17 @@ def _label(row: Row, room: int) -> str:
     return f"{name} {shortened(row.rule, room - len(name) - 1)}"
 
 
-def _notes(rows: Sequence[Row], room: int, wide: bool) -> list[str]:
-    return [_legend(rows, wide), *_marks(rows), *_failures(rows), *_full_texts(rows, room)]
-
-
 def _legend(rows: Sequence[Row], wide: bool) -> str:
-    n = max(row.n for row in rows)
-    least = min(row.rates for row in rows)
-    most = max(row.rates for row in rows)
-    first = next((row for row in rows if row.failure is None), rows[0])
+    n, trained = max(row.n for row in rows), [row for row in rows if row.failure is None] or list(rows)
+    least, most = min(row.rates for row in trained), max(row.rates for row in trained)
     extended = f" (up to {most} where the best lay on the edge)" if most > least else ""
-    interval = (
-        f" 95 %: bootstrap interval of the median." * wide
-        if n >= LEAST_FOR_INTERVAL
-        else f" {n} seeds cannot support a 95 % interval of a median."
-    )
+    interval = " 95 %: bootstrap interval of the median." if wide else ""
+    if n < LEAST_FOR_INTERVAL:
+        interval = f" {n} seeds cannot support a 95 % interval of a median."
     return (
-        f"median [quartiles] over n = {n} fresh seeds at the best of {first.rates if not extended else _usual(rows)} learning rates{extended}, "
-        f"chosen by validation on {first.tune_seeds} other seeds; ordered by validation. div.: diverged, counted as the worst.{interval}"
+        f"median [quartiles] over n = {n} fresh seeds at the best of {least} learning rates{extended}, chosen by validation "
+        f"on {trained[0].tune_seeds} other seeds; ordered by validation. div.: diverged, counted as the worst.{interval}"
     )
-
-
-def _usual(rows: Sequence[Row]) -> int:
-    return min(row.rates for row in rows if row.failure is None)
 
 
 def _marks(rows: Sequence[Row]) -> list[str]:
@@ -153,5 +138,9 @@ def _failures(rows: Sequence[Row]) -> list[str]:
 
 def _full_texts(rows: Sequence[Row], room: int) -> list[str]:
     """Return the rules that the table does not show in full."""
-    cut = [row for row in rows if "..." in _label(row, room) or (row.rule and row.rule not in _label(row, room))]
-    return [f"{row.optimizer} = {row.rule}" if row.rule not in (None, row.optimizer) else row.optimizer for row in cut]
+    texts = []
+    for position, row in enumerate(rows, 1):
+        full = row.rule or row.optimizer
+        if full not in _label(row, room):
+            texts.append(f"{position} {'' if row.rule in (None, row.optimizer) else row.optimizer + ': '}{full}")
+    return texts

@@ -14,6 +14,7 @@ from rich.console import Console
 from controllers import Controller, create_controller
 from neuropt.config import SearchConfig
 from neuropt.evaluating.finalists import finalists
+from neuropt.evaluating.row import Row
 from neuropt.reporting.tables import print_rows
 from neuropt.searching.engine import SearchEngine, child_seeds
 from neuropt.searching.executor import Executor, InProcessExecutor
@@ -97,19 +98,27 @@ def _search(
                     f"The space is exhausted: {EXHAUSTED_AFTER:,} proposals in a row held no new rule. "
                     f"{engine.rules} of {config.rules} rules were found."
                 )
-            _finish(config, task, data, ledger, executor)
+            _finish(config, task, data, ledger, executor, folder, console)
     finally:
         executor.close()
     show_finalists(folder, ledger, config, console)
 
 
-def _finish(config: SearchConfig, task: Task, data: TaskData, ledger: Ledger, executor: Executor) -> None:
+def _finish(
+    config: SearchConfig,
+    task: Task,
+    data: TaskData,
+    ledger: Ledger,
+    executor: Executor,
+    folder: Path,
+    console: Console | None,
+) -> None:
     """Train the best rules again on fresh seeds, beside tuned built-ins, and record the table."""
     best = ledger.best(config.finalists)
     if not best:
         return
     rows = finalists(
-        [(f"RUN:{rule.position}", parse_rule(rule.rule)) for rule in best],
+        [(f"{folder.name}:{rule.position}", parse_rule(rule.rule)) for rule in best],
         task,
         data,
         executor,
@@ -118,6 +127,7 @@ def _finish(config: SearchConfig, task: Task, data: TaskData, ledger: Ledger, ex
         reward=config.reward,
         grid=config.grid,
         used_seeds=child_seeds(config),
+        progress=None if console is None else lambda what: console.print(f"finalists: {what}", soft_wrap=True),
     )
     ledger.write_finalists(row.to_json() for row in rows)
 
