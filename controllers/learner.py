@@ -64,7 +64,7 @@ class Learner:
             RuntimeError: if the gradient is not finite; the weights are kept.
         """
         self._adam.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it unannotated
+        loss.backward()
         parameters = list(self.policy.parameters())
         norm = torch.nn.utils.clip_grad_norm_(parameters, self._settings.gradient_clip, error_if_nonfinite=True)
         self._adam.step()

@@ -1,11 +1,13 @@
-"""`neuropt spaces | controllers | tasks | optimizers`: what there is, a line each."""
+"""`neuropt spaces | controllers | tasks | optimizers`: what there is, a line each.
+
+Commands import what they need when they run, so that `neuropt --help` answers at once.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from neuropt.commands.printing import print_rows
-from search_space import describe_zoo, list_spaces
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,8 @@ class Spaces:
 
     def __call__(self) -> None:
         """Print them."""
+        from search_space import list_spaces
+
         print_rows([{"name": name, "description": text} for name, text in list_spaces().items()], self.json)
 
 
@@ -62,6 +66,7 @@ class Optimizers:
     def __call__(self) -> None:
         """Print them."""
         from neuropt.optimizers import named_optimizers  # imports torch
+        from search_space import describe_zoo
 
         rules = describe_zoo()
         rows: dict[str, dict[str, object]] = {

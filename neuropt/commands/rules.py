@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import Positional, arg
 
 from neuropt.commands.printing import print_json, print_rows, show
-from neuropt.explaining import Explanation, explain_rule
-from neuropt.finding import find_rule, provenance_of
+
+if TYPE_CHECKING:
+    from neuropt.explaining import Explanation
 
 RULE_HELP = "a name of the zoo, rule text, a file, or RUN:k, the k-th best rule of a run"
 
@@ -50,6 +51,9 @@ class Show:
 
     def __call__(self) -> None:
         """Print it."""
+        from neuropt.explaining import explain_rule
+        from neuropt.finding import find_rule
+
         named = find_rule(self.rule)
         explanation = explain_rule(named.rule)
         if self.json:
@@ -73,6 +77,7 @@ class Export:
     def __call__(self) -> None:
         """Write it."""
         from neuropt.exporting import export_rule, write_export
+        from neuropt.finding import find_rule, provenance_of
 
         named = find_rule(self.rule)
         text = export_rule(named.rule, self.to, provenance_of(named))

@@ -91,7 +91,6 @@ class Evaluate:
         if not self.optimizers:
             raise ValueError("missing: OPTIMIZER..., such as adam; see `neuropt evaluate --help`")
         from neuropt.evaluating.evaluate import evaluate  # imports torch, and ray if it is used
-
         from neuropt.reporting.tables import print_evaluation
 
         arguments = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "json"}

@@ -71,7 +71,8 @@ def evaluate(
     if out is not None:
         check_out(Path(out))
     used = {s for contender in contenders for s in contender.used_seeds}
-    protocol = Protocol(*fresh_seeds([tune_seeds, seeds], root=seed, taken=used), reward, grid)
+    tune, report = fresh_seeds([tune_seeds, seeds], root=seed, taken=used)
+    protocol = Protocol(tune, report, reward, grid)
     studies: list[tuple[Task, tuple[Study, ...]]] = []
     with ExitStack() as stack:
         for task, data in loaded:

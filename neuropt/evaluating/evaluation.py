@@ -74,7 +74,7 @@ class Evaluation:
                 phases = [("tune", child) for children in study.tuning.values() for child in children]
                 phases += [("report", child) for child in study.report]
                 for phase, child in phases:
-                    head = {"task": task.name, "optimizer": study.contender.name, "phase": phase}
+                    head: dict[str, object] = {"task": task.name, "optimizer": study.contender.name, "phase": phase}
                     yield head | asdict(child)
 
     def to_csv(self, path: Path) -> None:

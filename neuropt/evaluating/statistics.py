@@ -102,4 +102,4 @@ def sign_test(wins: int, losses: int) -> float:
     """
     n = wins + losses
     tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return min(1.0, tail * 2.0 ** (1 - n))

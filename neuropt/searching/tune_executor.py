@@ -229,8 +229,9 @@ class _EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
 class _Worker(tune.Trainable):  # type: ignore[misc]  # Ray has no annotations
     """An actor that loads the task once and trains one piece of work a trial."""
 
-    def setup(self, config: dict[str, Any], task: Task, data_dir: Path | None) -> None:
+    def setup(self, config: dict[str, Any], task: Task | None = None, data_dir: Path | None = None) -> None:
         """Load the task's data, the first time."""
+        assert task is not None  # `with_parameters` fills it in
         self.task, self.data_dir = task, data_dir
         self.data: TaskData = load_task_data(task, data_dir)
         self.work = config["work"]
@@ -252,6 +253,6 @@ class _Worker(tune.Trainable):  # type: ignore[misc]  # Ray has no annotations
         """Nothing to load."""
 
 
-@ray.remote(num_cpus=1, max_retries=2)
+@ray.remote(num_cpus=1, max_retries=2)  # type: ignore[untyped-decorator]  # Ray has no annotations
 def _remote_work(task: Task, data_dir: Path | None, work: str) -> str:
     return do_work(Work.from_json(work), task, load_task_data(task, data_dir)).to_json()

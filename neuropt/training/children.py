@@ -90,7 +90,7 @@ class Cohort(Protocol):
     """Children that are trained together: `columns` x `seeds`."""
 
     columns: list[Column]
-    seeds: Sequence[int]
+    seeds: list[int]
     losses: Losses
 
     def advance(self, steps: int) -> None:

@@ -63,7 +63,7 @@ class Population:
         """Prepare passes and rules for the present columns."""
         self.gradients, self.updates = torch.empty_like(self.weights), torch.empty_like(self.weights)
         self.descent = (
-            torch.tensor([-c.learning_rate for c in self.columns]).to(self.weights).unsqueeze(-1)
+            torch.tensor([-c.learning_rate for c in self.columns], dtype=torch.float64).to(self.weights).unsqueeze(-1)
         )  # (columns, 1)
         self.passes = [
             BatchedMLP(self.mlp, w, g, self.task.batch_size) for w, g in zip(self.weights, self.gradients, strict=True)

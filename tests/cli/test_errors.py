@@ -124,7 +124,7 @@ def test_a_folder_and_a_device_are_no_rules(
     ("flag", "text", "said"),
     [
         ("--space", "groups = ", "is not TOML"),
-        ("--space", "name = 3", "is missing"),
+        ("--space", 'name = "n"', "is missing"),
         ("--controller", "[", "not valid TOML"),
         ("--controller", 'description = "d"\nalgorithm = "magic"', "algorithm is 'magic'"),
     ],
