@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from search_space import Rule, RuleError, parse_rule, zoo
 
 if TYPE_CHECKING:
+    from neuropt.evaluating.row import Row
     from neuropt.exporting import Provenance
     from neuropt.searching.ledger import FoundRule
 
@@ -83,21 +84,34 @@ def provenance_of(named: NamedRule) -> Provenance:
     if named.found is None or named.run is None:
         here = {"neuropt": version("neuropt"), "torch": version("torch"), "Python": platform.python_version()}
         return Provenance(name=named.name, versions=here)
-    from neuropt.searching.ledger import open_ledger  # imports torch
+    from neuropt.evaluating.row import Row  # imports torch
+    from neuropt.searching.ledger import open_ledger
     from neuropt.searching.run_folder import LEDGER, resumed_config
 
     config = resumed_config(named.run)
     with closing(open_ledger(named.run / LEDGER)) as ledger:
         meta = ledger.meta()
+        finalists = [Row.from_json(text) for text in ledger.finalists()]
+    row = next((row for row in finalists if row.optimizer == named.name), None)
     return Provenance(
         name=named.name,
-        lr=named.found.learning_rate or Provenance().lr,
+        lr=(row and row.learning_rate) or named.found.learning_rate or Provenance().lr,
         run=named.name,
         seed=config.seed,
         task=config.task,
         date=meta.get("created"),
         versions={label: meta[label.lower()] for label in ("neuropt", "torch", "Python") if label.lower() in meta},
         reward=named.found.reward,
+        summary=_summary(row) if row is not None else None,
+    )
+
+
+def _summary(row: Row) -> str | None:
+    if row.accuracy is None or row.test_accuracy is None:
+        return None
+    return (
+        f"finalist: validation accuracy {row.accuracy.median:.4f}, test accuracy {row.test_accuracy.median:.4f}, "
+        f"medians of n = {row.n} fresh seeds"
     )
 
 

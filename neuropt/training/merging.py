@@ -31,6 +31,7 @@ class Node:
         draw: which stream of random numbers.
         table: of a `number`.
         start: of a `previous`.
+        reduced: whether all elements of a parameter tensor have one value, such as `norm(g)`.
         users: positions of the rules that need it, increasing.
     """
 
@@ -39,6 +40,7 @@ class Node:
     draw: int | None = None
     table: Table | None = None
     start: float = 0.0
+    reduced: bool = False
     users: list[int] = field(default_factory=list)
 
 
@@ -100,7 +102,11 @@ class Merged:
         if leaf.source == "input":
             return self._intern(leaf.name, position, Node(leaf.name))
         remembered = next(r for r in program.remembered if r.leaf == value)
-        return self._intern(keys.of_recurrence(remembered), position, Node("previous", start=leaf.number))
+        return self._intern(
+            keys.of_recurrence(remembered),
+            position,
+            Node("previous", start=leaf.number, reduced=leaf.kind == "reduced"),
+        )
 
     def _add_instruction(
         self, position: int, value: int, instruction: Instruction, numbers: list[int], tables: list[Table | None]
@@ -110,16 +116,18 @@ class Merged:
             return self._add_table(position, table)
         arguments = tuple(numbers[a] for a in instruction.arguments)
         key = (instruction.function, arguments, instruction.draw)
-        return self._intern(key, position, Node(instruction.function, arguments, instruction.draw))
+        reduced = instruction.kind == "reduced"
+        return self._intern(key, position, Node(instruction.function, arguments, instruction.draw, reduced=reduced))
 
 
 def number_tables(program: Program, rates: Table, steps: int) -> list[Table | None]:
     """Return, for each value of a program, its values at all steps if it is a number, else None."""
     own = {leaf.name: leaf.number for leaf in program.leaves if leaf.source == "hyperparameter"}
-    given = own | {"T": float(steps), "lr": rates[None, :]}
+    # (steps, learning rates, 1): reductions run over the last axis, and must not mix learning rates
+    given = own | {"T": float(steps), "lr": rates[None, :, None]}
     numbers = [r for r in program.remembered if r.kind == "number"]
     if not numbers:
-        t = np.arange(steps, dtype=np.float64)[:, None]
+        t = np.arange(steps, dtype=np.float64)[:, None, None]
         return [_as_table(v, steps) for v in evaluate_numbers(program, given | {"t": t}, {})]
     remembered: dict[str, object] = {r.name: r.start for r in numbers}
     rows = []
@@ -137,7 +145,8 @@ def number_tables(program: Program, rates: Table, steps: int) -> list[Table | No
 def _as_table(value: object, steps: int) -> Table | None:
     if value is None:
         return None
-    table = np.atleast_2d(np.asarray(value, np.float64))
+    array = np.asarray(value, np.float64)
+    table = array.reshape(array.shape[:2] if array.ndim else (1, 1))
     return np.ascontiguousarray(np.broadcast_to(table, (steps, table.shape[1])))
 
 

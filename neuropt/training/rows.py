@@ -18,6 +18,7 @@ from torch import Tensor
 
 from neuropt.compiling.program import Program
 from neuropt.compiling.torch_primitives import TORCH_PRIMITIVES, fitting
+from neuropt.training.averages import average_parts, averages, folded, number_of, tensor_of
 from neuropt.training.merging import Merged, Node
 from neuropt.training.population_draws import Draws
 from search_space.primitives import COMMUTATIVE, PRIMITIVES
@@ -72,8 +73,8 @@ class Rows:
         self.runs: dict[int, list[_Run]] = {}
         self.operations: list[Operation] = []
         self.free: dict[int, list[Tensor]] = {}
-        self._averages = _averages(self.merged)
-        self._folded = _folded(self.merged, self._averages)
+        self._averages = averages(self.merged)
+        self._folded = folded(self.merged, self._averages)
         self._alone: list[list[int]] = [[] for _ in programs]
         for number, node in enumerate(self.merged.nodes):
             if len(node.users) == 1 and node.function in PRIMITIVES:
@@ -204,7 +205,7 @@ class Rows:
         if table.shape[1] == 1:
             floats = [fitting(x, self.updates.dtype) for x in table[:, 0].tolist()]
             return floats.__getitem__
-        columns = torch.as_tensor(table).to(self.updates).unsqueeze(-1)  # (steps, rates, 1)
+        columns = torch.tensor(table).to(self.updates).unsqueeze(-1)  # (steps, rates, 1)
         return lambda t: columns[t]
 
     def _constant(self, number: int) -> float | None:
@@ -261,25 +262,20 @@ class Rows:
 
     def _average(self, node: Node, memory: Tensor, run: _Run) -> None:
         """memory <- a memory + b x, in place."""
-        scaled_previous, scaled_x = (self.merged.nodes[a] for a in _average_parts(self.merged, node))
-        read_a = self._number(_number_of(self.merged, scaled_previous))
-        read_b = self._number(_number_of(self.merged, scaled_x))
-        x = self._view(_tensor_of(self.merged, scaled_x), run.first, run.last)
+        scaled_previous, scaled_x = (self.merged.nodes[a] for a in average_parts(self.merged, node))
+        read_a = self._number(number_of(self.merged, scaled_previous))
+        read_b = self._number(number_of(self.merged, scaled_x))
+        x = self._view(tensor_of(self.merged, scaled_x), run.first, run.last)
 
         def operation(t: int) -> Tensor:
-            return memory.mul_(read_a(t)).add_(x, alpha=read_b(t))  # type: ignore[arg-type]  # `_averages` admits floats only
+            return memory.mul_(read_a(t)).add_(x, alpha=read_b(t))  # type: ignore[arg-type]  # `averages` admits floats only
 
         self.operations.append(operation)
 
     def _draw(self, node: Node, out: Tensor, run: _Run) -> None:
         assert node.draw is not None
         function, draw, source = node.function, node.draw, self.draws
-        parts = [
-            self._number(a)
-            if self.merged.nodes[a].function == "number"
-            else _always(self._view(a, run.first, run.last))
-            for a in node.arguments
-        ]
+        parts = self._read_by(node, run)
         if function == "noise":
             self.operations.append(lambda t: torch.mul(source.normal(draw, t).expand_as(out), parts[0](t), out=out))
             return
@@ -298,20 +294,30 @@ class Rows:
 
     def _reduce(self, node: Node, out: Tensor, run: _Run) -> None:
         function = TORCH_PRIMITIVES[node.function].function
-        parts = [
+        parts = self._read_by(node, run)
+        # what is one value a tensor is reduced as one value, as in `norm(norm(g))`
+        single = [self.merged.nodes[a].reduced for a in node.arguments]
+
+        def operation(t: int) -> None:
+            values = [read(t) for read in parts]
+            for first, last in self.segments:
+                ends = [first + 1 if one else last for one in single]
+                piece = [
+                    v[..., first:end] if isinstance(v, Tensor) and v.shape[-1] > 1 else v
+                    for v, end in zip(values, ends, strict=True)
+                ]
+                out[..., first:last] = function(*piece)
+
+        self.operations.append(operation)
+
+    def _read_by(self, node: Node, run: _Run) -> list[Callable[[int], Tensor | float]]:
+        """Return how to read each argument of a node at step t."""
+        return [
             self._number(a)
             if self.merged.nodes[a].function == "number"
             else _always(self._view(a, run.first, run.last))
             for a in node.arguments
         ]
-
-        def operation(t: int) -> None:
-            values = [read(t) for read in parts]
-            for first, last in self.segments:
-                piece = [v[..., first:last] if isinstance(v, Tensor) and v.shape[-1] > 1 else v for v in values]
-                out[..., first:last] = function(*piece)
-
-        self.operations.append(operation)
 
 
 def _multiply(x: Any, y: Any, out: Tensor, t: int) -> Tensor:
@@ -324,72 +330,3 @@ def _copying(into: Tensor, value: Tensor) -> Operation:
 
 def _always(value: Tensor) -> Callable[[int], Tensor | float]:
     return lambda t: value
-
-
-def _tensor_of(merged: Merged, product: Node) -> int:
-    return next(a for a in product.arguments if merged.nodes[a].function != "number")
-
-
-def _number_of(merged: Merged, product: Node) -> int:
-    return next(a for a in product.arguments if merged.nodes[a].function == "number")
-
-
-def _average_parts(merged: Merged, node: Node) -> tuple[int, int]:
-    """Return the two products of an average, the one with the remembered value first."""
-    x, y = node.arguments
-    first_is_previous = merged.nodes[_tensor_of(merged, merged.nodes[x])].function == "previous"
-    return (x, y) if first_is_previous else (y, x)
-
-
-def _averages(merged: Merged) -> dict[int, int]:
-    """Find the nodes a prev(m) + b x that feed m while nothing else reads prev(m): they may be computed in the memory of m.
-
-    Returns:
-        node -> the `previous` node whose memory it takes.
-    """
-    readers = _readers(merged)
-    fed = list(merged.feeds.values())
-    found: dict[int, int] = {}
-    for previous, value in merged.feeds.items():
-        if previous in merged.results or previous in fed:
-            continue
-        node = merged.nodes[value]
-        products = [merged.nodes[a] for a in node.arguments]
-        is_sum = node.function == "+" and len(set(node.arguments)) == 2 and all(_is_scaled(merged, p) for p in products)
-        if is_sum and fed.count(value) == 1:
-            sources = [_tensor_of(merged, p) for p in products]
-            if sources.count(previous) == 1 and not any(
-                merged.nodes[s].function == "previous" for s in sources if s != previous
-            ):
-                scaled = node.arguments[sources.index(previous)]
-                if readers[previous] == [scaled] and readers[scaled] == [value]:
-                    found[value] = previous
-    return found
-
-
-def _readers(merged: Merged) -> dict[int, list[int]]:
-    readers: dict[int, list[int]] = {}
-    for number, node in enumerate(merged.nodes):
-        for argument in node.arguments:
-            readers.setdefault(argument, []).append(number)
-    return readers
-
-
-def _folded(merged: Merged, averages: dict[int, int]) -> set[int]:
-    """Return the products that only averages read: they are done inside `memory.mul_(a).add_(x, alpha=b)`."""
-    needed = set(merged.results) | set(merged.feeds.values())
-    return {
-        number
-        for number, readers in _readers(merged).items()
-        if number not in needed
-        and merged.nodes[number].function == "*"
-        and all(reader in averages for reader in readers)
-    }
-
-
-def _is_scaled(merged: Merged, node: Node) -> bool:
-    """Whether a node is a tensor times a number that all rows share."""
-    if node.function != "*":
-        return False
-    tables = [merged.nodes[a].table for a in node.arguments if merged.nodes[a].function == "number"]
-    return len(tables) == 1 and all(t is not None and t.shape[1] == 1 for t in tables)

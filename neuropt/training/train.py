@@ -62,13 +62,14 @@ def train_rules(
         children as [rule][learning rate][seed].
 
     Raises:
-        ValueError: `batched=True` for a task whose model is not an `MLP`.
+        ValueError: `batched=True` for a task whose model is not an `MLP`; a rule without learning rates; no seeds.
     """
+    _check_lists(rules, learning_rates, seeds)
     if batched and not is_batched(task):
         raise ValueError(f"batched=True needs a task whose model is an MLP, but {task.name} is trained one at a time")
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
     together = is_batched(task) if batched is None else batched
-    size = population_rules(task, max(map(len, learning_rates)), len(seeds)) if together else 1
+    size = population_rules(task, max(map(len, learning_rates), default=1), len(seeds)) if together else 1
     results: Results = []
     with denormals_flushed():
         for chosen in _even_parts(len(rules), size):
@@ -80,6 +81,16 @@ def train_rules(
                 cohort = OneAtATime(task, data, [rule_factory(rule, task.steps) for rule in some], rates, seeds)
             results += race(cohort, task, splits, halving)
     return results
+
+
+def _check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:
+    if len(rules) != len(learning_rates):
+        raise ValueError(f"{len(rules)} rules need {len(rules)} lists of learning rates, but got {len(learning_rates)}")
+    for position, rates in enumerate(learning_rates):
+        if not rates:
+            raise ValueError(f"rule {position} has no learning rate; every rule needs at least one")
+    if not seeds:
+        raise ValueError("seeds must hold at least one seed, but got none")
 
 
 def _even_parts(count: int, most: int) -> list[slice]:

@@ -1,0 +1,138 @@
+"""Small evaluations and finalists, trained for real."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import neuropt
+from neuropt.evaluating.evaluate import evaluate
+from neuropt.evaluating.finalists import BUILT_INS, finalists
+from neuropt.evaluating.row import Row
+from neuropt.searching.executor import InProcessExecutor
+from neuropt.tasks import get_task, load_task_data, register_task
+from search_space import parse_rule
+from tests.evaluating.fakes import MODULE_TASK
+
+SMALL: dict[str, Any] = {"seeds": 2, "tune_seeds": 1, "steps": 5}
+register_task(MODULE_TASK)
+
+
+def test_an_evaluation_from_names_to_files(tmp_path: Path) -> None:
+    out, said = tmp_path / "new" / "evaluation", list[str]()
+    found = evaluate(
+        ["adam", "nadam", "g * exp(sign(g) * sign(m))", "1e-3 * w"],
+        ["digits-mlp", "digits-module"],
+        out=out,
+        progress=said.append,
+        **SMALL,
+    )
+    assert [row.task for row in found.rows] == ["digits-mlp"] * 4 + ["digits-module"] * 4
+    assert [row.failure is None for row in found.rows] == [True, True, True, False] * 2
+    assert all(row.n == 2 for row in found.rows if row.failure is None)
+    assert said[-1] == "digits-module: 3 optimizers reported on 2 seeds"
+    with (out / "children.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert len(lines) == sum(row.rates * 1 + row.n for row in found.rows)
+    seeds = {phase: {line["seed"] for line in lines if line["phase"] == phase} for phase in ("tune", "report")}
+    assert (len(seeds["tune"]), len(seeds["report"])) == (1, 2)
+    assert not seeds["tune"] & seeds["report"]
+    assert all((line["test_loss"] == "") == (line["phase"] == "tune") for line in lines if line["status"] == "trained")
+    summary = json.loads((out / "evaluation.json").read_text())
+    assert [Row.from_json(json.dumps(row)) for row in summary["rows"]] == list(found.rows)
+    assert summary["tasks"]["digits-mlp"] == {"steps": 5}
+    assert len(summary["facts"]["digits-mlp data_sha256"]) == 64
+
+
+def test_it_is_the_same_again() -> None:
+    one, other = (evaluate(["adam", "drop(g, 0.5)"], ["digits-mlp"], **SMALL) for _ in range(2))
+    assert one.to_json() == other.to_json()
+    assert one.to_json() != evaluate(["adam", "drop(g, 0.5)"], ["digits-mlp"], seed=1, **SMALL).to_json()
+
+
+def test_the_others_do_not_change_an_optimizer_by_more_than_rounding() -> None:
+    alone = evaluate("adam", "digits-mlp", **SMALL).rows[0]
+    together = evaluate(["sgd", "adam", "lion"], "digits-mlp", **SMALL).rows
+    (same,) = [row for row in together if row.optimizer == "adam"]
+    assert same.learning_rate == alone.learning_rate
+    assert same.loss is not None
+    assert alone.loss is not None
+    assert same.loss.median == pytest.approx(alone.loss.median, rel=1e-5)
+
+
+def test_a_rule_and_its_class_agree() -> None:
+    """On a task that is not batched, `adam` is the hand-coded class and its text is the rule."""
+    rule = neuropt.zoo()["adam"]
+    found = evaluate(["adam", rule], ["digits-module"], **SMALL).rows
+    assert found[0].loss is not None
+    assert found[1].loss is not None
+    assert found[0].loss.median == pytest.approx(found[1].loss.median, rel=1e-4)
+
+
+def test_optimizers_are_compared_by_seed() -> None:
+    found = evaluate(["adam", "-g"], ["digits-mlp"], seeds=6, tune_seeds=1, steps=20, reward="loss")
+    better = found.compare("digits-mlp", "adam", "-g")
+    assert (better.wins, better.losses) == (6, 0)
+    assert better.p == pytest.approx(2 / 64)
+    with pytest.raises(ValueError, match="optimizer 'sgd' has no results on digits-mlp"):
+        found.compare("digits-mlp", "sgd", "adam")
+    with pytest.raises(ValueError, match="task 'x' is not in this evaluation"):
+        found.compare("x", "sgd", "adam")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizers": ["adam", "adamm"]}, "adamm"),
+        ({"optimizers": ["adam", "adam"]}, "'adam' is given twice"),
+        ({"optimizers": []}, r"evaluate\(optimizers=...\) must name at least one"),
+        ({"optimizers": ["runs/none:1"]}, "runs/none"),
+        ({"tasks": ["digits-mlp", "digit-mlp"]}, "unknown task 'digit-mlp'"),
+        ({"tasks": ["digits-mlp", "digits-mlp"]}, "task 'digits-mlp' is given twice"),
+        ({"tasks": []}, r"evaluate\(tasks=...\) must name at least one"),
+        ({"seeds": 0}, "seeds must be a whole number of at least 1, but got 0"),
+        ({"tune_seeds": True}, "tune_seeds must be a whole number"),
+        ({"steps": -1}, "steps must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number from 0"),
+        ({"grid": "log"}, "grid must be one of scaled, paper, but got 'log'"),
+        ({"reward": "speed"}, "reward must be one of accuracy, loss"),
+        ({"executor": "cloud"}, "executor must be one of tune, in-process"),
+        ({"address": "here:1"}, "address needs executor tune"),
+    ],
+)
+def test_what_is_wrong_is_said_before_anything_is_trained(change: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"optimizers": ["adam"], "tasks": ["digits-mlp"], "steps": 10**9} | change
+    with pytest.raises(ValueError, match=message):  # with a billion steps, training would never end
+        evaluate(arguments.pop("optimizers"), arguments.pop("tasks"), **arguments)
+
+
+def test_an_evaluation_is_not_overwritten(tmp_path: Path) -> None:
+    evaluate("sgd", "digits-mlp", out=tmp_path, **SMALL)
+    before = (tmp_path / "children.csv").read_bytes()
+    with pytest.raises(ValueError, match="exists already; choose another folder"):
+        evaluate("sgd", "digits-mlp", out=tmp_path, seeds=1, tune_seeds=1, steps=10**9)
+    assert (tmp_path / "children.csv").read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_written_is_said_first(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be written"):
+        evaluate("sgd", "digits-mlp", out=tmp_path / "file", steps=10**9)
+
+
+def test_finalists_stand_beside_all_built_ins() -> None:
+    task, data = get_task("digits-mlp").with_budget(5), load_task_data(get_task("digits-mlp"))
+    found = [("RUN:1", parse_rule("drop(g, 0.1)")), ("RUN:2", parse_rule("-g"))]
+    rows = finalists(found, task, data, InProcessExecutor(task, data), report_seeds=3, tune_seeds=2, used_seeds=[0])
+    assert Counter(row.optimizer for row in rows) == Counter([*BUILT_INS, "RUN:1", "RUN:2"])
+    assert {(row.n, row.tune_seeds) for row in rows} == {(3, 2)}
+    assert {row.optimizer for row in rows if row.searched} == {"RUN:1", "RUN:2"}
+    medians = [row.accuracy.median if row.accuracy else -math.inf for row in rows]
+    assert medians == sorted(medians, reverse=True)
+    assert [Row.from_json(row.to_json()) for row in rows] == rows
