@@ -9,8 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
-
 from neuropt.config import Executor as ExecutorName
 from neuropt.config import Grid, Reward
 from neuropt.evaluating.contenders import Contender, check_names, find_contender
@@ -135,7 +133,7 @@ def _facts(
 ) -> dict[str, str]:
     """Return what the numbers depend on."""
     facts = {name: version(name) for name in ("neuropt", "torch")} | {"python": platform.python_version()}
-    facts |= {"machine": f"{platform.system()} {platform.machine()}", "threads": str(torch.get_num_threads())}
+    facts |= {"machine": f"{platform.system()} {platform.machine()}"}
     for task, data in loaded:
         weights = (initial_weights(task, seed) for seed in protocol.report_seeds)
         facts |= {f"{task.name} data_sha256": data.sha256, f"{task.name} weights_sha256": hash_tensors(*weights)}

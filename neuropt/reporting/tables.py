@@ -113,9 +113,10 @@ def _legend(rows: Sequence[Row], wide: bool) -> str:
     interval = " 95 %: bootstrap interval of the median." if wide else ""
     if n < LEAST_FOR_INTERVAL:
         interval = f" {n} seeds cannot support a 95 % interval of a median."
+    seeds = trained[0].tune_seeds
     return (
         f"median [quartiles] over n = {n} fresh seeds at the best of {least} learning rates{extended}, chosen by validation "
-        f"on {trained[0].tune_seeds} other seeds; ordered by validation. div.: diverged, counted as the worst.{interval}"
+        f"on {seeds} other seed{'s' * (seeds != 1)}; ordered by validation. div.: diverged, counted as the worst.{interval}"
     )
 
 

@@ -145,8 +145,7 @@ def number_tables(program: Program, rates: Table, steps: int) -> list[Table | No
 def _as_table(value: object, steps: int) -> Table | None:
     if value is None:
         return None
-    array = np.asarray(value, np.float64)
-    table = array.reshape(array.shape[:2] if array.ndim else (1, 1))
+    table = np.atleast_3d(np.asarray(value, np.float64))[:, :, 0]
     return np.ascontiguousarray(np.broadcast_to(table, (steps, table.shape[1])))
 
 

@@ -7,6 +7,7 @@ import torch
 
 from neuropt.tasks import batch_order, build_model, cross_entropy
 from neuropt.tasks.task import Task, TaskData
+from neuropt.training.threads import one_thread
 from search_space import Trajectory
 
 STEPS = 32
@@ -27,7 +28,7 @@ def record_trajectory(task: Task, data: TaskData, seed: int = SEED) -> Trajector
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randperm(count, generator=generator)[:ELEMENTS].sort().values
     gradients, weights = [], []
-    with torch.random.fork_rng(devices=[]):
+    with one_thread(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         for batch in order:
             optimizer.zero_grad()

@@ -11,11 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
-
 from neuropt.optimizers.catalogue import named_optimizers
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import Child, Results
+from neuropt.training.threads import one_thread
 from neuropt.training.train import train_optimizer, train_rules
 from search_space import parse_rule
 
@@ -109,11 +108,11 @@ class Done:
 
 def do_work(work: Work, task: Task, data: TaskData) -> Done:
     """Train every job. One that raises is tried once more alone, then blamed; the others are not lost."""
-    torch.set_num_threads(1)  # two threads on two busy cores are 10-20 times slower than one
     began = time.perf_counter()
     rules = [job for job in work.jobs if job.rule is not None]
-    results = iter(_train_together(work, rules, task, data))
-    trained = [next(results) if job.rule is not None else _alone(work, job, task, data) for job in work.jobs]
+    with one_thread():
+        results = iter(_train_together(work, rules, task, data))
+        trained = [next(results) if job.rule is not None else _alone(work, job, task, data) for job in work.jobs]
     return Done(tuple(trained), time.perf_counter() - began)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from neuropt.compiling.create import create_optimizer
 from neuropt.tasks.task import Task
 from neuropt.training.children import Child
+from neuropt.training.recording import record_trajectory
 from neuropt.training.train import population_rules, train_optimizer, train_rules
 from neuropt.training.work import Done, Job, Trained, Work, do_work
 from search_space import parse_rule, zoo
@@ -141,6 +142,17 @@ def test_an_unknown_optimizer_is_recorded_as_the_reason() -> None:
     (trained,) = do_work(Work((Job(None, RATES, "adamm"),), (1,)), TASK, DATA).trained
     assert trained.failure is not None
     assert "adamm" in trained.failure
+
+
+def test_threads_are_given_back_and_change_no_bit() -> None:
+    torch.set_num_threads(2)
+    trajectory, done = record_trajectory(TASK, DATA), do_work(WORK, TASK, DATA)
+    assert torch.get_num_threads() == 2
+    torch.set_num_threads(1)
+    again = record_trajectory(TASK, DATA)
+    assert trajectory.gradients.tobytes() == again.gradients.tobytes()
+    assert trajectory.weights.tobytes() == again.weights.tobytes()
+    assert do_work(WORK, TASK, DATA).trained == done.trained
 
 
 def test_no_jobs_are_done_at_once() -> None:
