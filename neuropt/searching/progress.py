@@ -64,7 +64,8 @@ class Progress:
         self.recent.append((now, self.trained))
         while len(self.recent) > 2 and now - self.recent[0][0] > RATE_OVER:
             self.recent.popleft()
-        if self.console is not None and self.live is None and now - self.printed > PLAIN_EVERY:
+        complete = self.trained + self.failed >= self.rules  # the last line follows
+        if self.console is not None and self.live is None and not complete and now - self.printed > PLAIN_EVERY:
             self.printed = now
             self.console.print(self.line(), soft_wrap=True)
 

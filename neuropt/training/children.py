@@ -6,7 +6,7 @@ and one at a time, plain torch. Both lose the same children at the same steps, s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
