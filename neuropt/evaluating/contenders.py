@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from neuropt.compiling.create import create_optimizer
 from neuropt.finding import find_rule
 from neuropt.optimizers.catalogue import named_optimizers
 from neuropt.searching.engine import child_seeds
@@ -69,9 +68,7 @@ def named(name: str) -> Contender:
     >>> named("powersign").optimizer, named("lion").optimizer, named("nadam").rule
     ('powersign', None, None)
     """
-    row = named_optimizers().get(name)
-    # one that needs to know the planned steps is trained as its rule, which children tell them
-    return Contender(name, zoo().get(name), name if row is not None and not row.needs else None)
+    return Contender(name, zoo().get(name), name if name in named_optimizers() else None)
 
 
 def find_contender(text: str | Rule) -> Contender:
@@ -119,7 +116,8 @@ def update_scale(contender: Contender, trajectory: Trajectory) -> tuple[float, s
 
 def _replayed_scale(name: str, trajectory: Trajectory) -> float:
     w = torch.nn.Parameter(torch.zeros(trajectory.weights.shape[1], dtype=torch.float64))
-    optimizer = create_optimizer(name, [w], lr=1.0)
+    row = named_optimizers()[name]
+    optimizer = row.create([w], **row.arguments(1.0, len(trajectory.weights)))
     sizes = []
     for weights, gradient in zip(trajectory.weights, trajectory.gradients, strict=True):
         before = torch.tensor(weights)

@@ -33,8 +33,8 @@ class Spread:
 def spread(values: Sequence[float], seed: int = 0) -> Spread:
     """Return the quartiles of finite values, and an interval of their median.
 
-    >>> spread([0.9, 0.7, 0.8])
-    Spread(median=0.8, q1=0.75, q3=0.85, low=None, high=None)
+    >>> spread([4.0, 1.0, 3.0, 2.0])
+    Spread(median=2.5, q1=1.75, q3=3.25, low=None, high=None)
     """
     q1, median, q3 = (float(q) for q in np.quantile(values, (0.25, 0.5, 0.75)))
     interval = median_interval(values, seed)

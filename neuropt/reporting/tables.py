@@ -57,7 +57,7 @@ def shortened(text: str, room: int) -> str:
     """Return a text with its middle left out where it is too long.
 
     >>> shortened("exp(sign(g) * sign(m)) * g", 15)
-    'exp(sig...)) * g'
+    'exp(si...)) * g'
     """
     if len(text) <= room:
         return text

@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 
 import neuropt
+from neuropt.config import SearchConfig
 from neuropt.evaluating.evaluate import evaluate
 from neuropt.evaluating.finalists import BUILT_INS, finalists
 from neuropt.evaluating.row import Row
+from neuropt.searching.engine import child_seeds
 from neuropt.searching.executor import InProcessExecutor
+from neuropt.searching.search import run_search
 from neuropt.tasks import get_task, load_task_data, register_task
 from search_space import parse_rule
 from tests.evaluating.fakes import MODULE_TASK
@@ -48,6 +51,22 @@ def test_an_evaluation_from_names_to_files(tmp_path: Path) -> None:
     assert [Row.from_json(json.dumps(row)) for row in summary["rows"]] == list(found.rows)
     assert summary["tasks"]["digits-mlp"] == {"steps": 5}
     assert len(summary["facts"]["digits-mlp data_sha256"]) == 64
+
+
+def test_a_rule_that_a_search_found_is_marked_and_gets_other_seeds(tmp_path: Path) -> None:
+    config = SearchConfig(
+        space="tiny", groups=1, rules=3, steps=5, finalists=0, child_seeds=2, executor="in-process", controller="random"
+    )
+    run = run_search(config, tmp_path / "run")
+    found = evaluate([f"{run}:1", "adam"], ["digits-mlp", "digits-module"], **SMALL)
+    marked = {(row.task, row.optimizer) for row in found.rows if row.searched}
+    assert marked == {("digits-mlp", "run:1")}
+    assert not set(child_seeds(config)) & {*found.protocol.tune_seeds, *found.protocol.report_seeds}
+
+
+def test_decays_are_told_the_planned_steps() -> None:
+    found = evaluate(["powersign-ld", "addsign-cd"], ["digits-mlp", "digits-module"], **SMALL)
+    assert [row.failure for row in found.rows] == [None] * 4
 
 
 def test_it_is_the_same_again() -> None:
