@@ -34,6 +34,7 @@ ALGORITHMS: dict[str, type[Settings]] = {
 """The algorithms a preset may name, and their settings. A new one is a row here and a case in `build_controller`."""
 
 DEFAULT_PRESET = "ppo"
+MAX_BYTES = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ def load_preset(name_or_path: str | Path, overrides: Mapping[str, object] | None
         1e-05
     """
     if str(name_or_path).endswith(".toml"):
-        return _parse(Path(name_or_path).read_text(encoding="utf-8"), str(name_or_path), overrides or {})
+        return _parse(_read(Path(name_or_path)), str(name_or_path), overrides or {})
     shipped = _shipped()
     if name_or_path not in shipped:
         names = ", ".join(shipped)
@@ -96,6 +97,16 @@ def load_preset(name_or_path: str | Path, overrides: Mapping[str, object] | None
         )
     text = shipped[str(name_or_path)].read_text(encoding="utf-8")
     return _parse(text, f"controller {str(name_or_path)!r}", overrides or {})
+
+
+def _read(path: Path) -> str:
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise ValueError(f"{path}: a preset has at most {MAX_BYTES} bytes, but this file has {size}.")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file: {error}.") from None
 
 
 def list_presets() -> dict[str, str]:
@@ -116,8 +127,8 @@ def _shipped() -> dict[str, Traversable]:
 def _parse(text: str, source: str, overrides: Mapping[str, object]) -> Preset:
     try:
         table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{source}: not valid TOML: {error}.") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ValueError(f"{source}: not valid TOML: {error}.") from None
     _check_names(table, ("description", "algorithm", "settings"), source)
     description, algorithm, settings = table.get("description"), table.get("algorithm"), table.get("settings", {})
     if not isinstance(description, str):

@@ -15,6 +15,10 @@ Duplicates = Literal["floor", "skip", "paid"]
 DUPLICATES: tuple[Duplicates, ...] = get_args(Duplicates)
 
 
+MAX_UNITS = 10_000
+"""More would fill the memory before the first proposal."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LearningSettings:
     """The choices that REINFORCE and PPO share; checked once, here.
@@ -57,7 +61,7 @@ class LearningSettings:
         require_one_of(self, "duplicates", DUPLICATES)
         require(self, "worst_reward", math.isfinite(self.worst_reward), "a finite number")
         require(self, "gradient_clip", 0.0 < self.gradient_clip < math.inf, "a positive number")
-        require(self, "hidden", self.hidden >= 1, "a whole number of at least 1")
-        require(self, "embedding", self.embedding >= 1, "a whole number of at least 1")
+        require(self, "hidden", 1 <= self.hidden <= MAX_UNITS, f"a whole number from 1 to {MAX_UNITS}")
+        require(self, "embedding", 1 <= self.embedding <= MAX_UNITS, f"a whole number from 1 to {MAX_UNITS}")
         require(self, "initial_range", 0.0 < self.initial_range < math.inf, "a positive number")
         require(self, "max_outstanding", self.max_outstanding >= self.batch_size, "at least batch_size")

@@ -6,7 +6,7 @@ import json
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 Reward = Literal["accuracy", "loss"]
 Grid = Literal["scaled", "paper"]
@@ -27,8 +27,8 @@ class SearchConfig:
 
     space: str = "arxiv2017"
     """search space: a name of `neuropt spaces`, or a TOML file"""
-    groups: int = 2
-    """groups of five tokens in a rule, 1 to 4"""
+    groups: int | None = None
+    """groups of five tokens in a rule, 1 to 6; None leaves the space's own number"""
     controller: str = "ppo"
     """who proposes: a name of `neuropt controllers`, or a TOML file"""
     task: str = "digits-mlp"
@@ -69,8 +69,8 @@ class SearchConfig:
     """train children in one buffer, or one at a time; auto leaves it to the task's model"""
 
     def __post_init__(self) -> None:
+        _check_types(self)
         least = {
-            "groups": 1,
             "rules": 1,
             "child_seeds": 1,
             "finalists": 0,
@@ -80,10 +80,10 @@ class SearchConfig:
         }
         for name, lowest in least.items():
             _check_whole(name, getattr(self, name), lowest)
-        for name in ("steps", "workers"):
+        for name in ("groups", "steps", "workers"):
             if getattr(self, name) is not None:
                 _check_whole(name, getattr(self, name), 1)
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**31:
+        if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be a whole number from 0 to 2^31 - 1, but got {self.seed!r}")
         choices = {"reward": Reward, "grid": Grid, "executor": Executor, "batched": Batched}
         for name, choice in choices.items():
@@ -98,6 +98,23 @@ class SearchConfig:
         values = {name: value for name, value in asdict(self).items() if value is not None}
         # JSON's strings, numbers and booleans are TOML's
         return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
+
+
+WHEREABOUTS = ("executor", "address", "workers", "data_dir")
+"""Fields that may change when a run goes on: where it is trained, not what."""
+
+_KINDS = {str: "text", int: "a whole number", bool: "true or false"}
+
+
+def _check_types(config: SearchConfig) -> None:
+    """Refuse values of another type than the field's; a file or a caller may hold anything."""
+    for name, hint in get_type_hints(SearchConfig).items():
+        kinds = tuple(kind for kind in _KINDS if kind is hint or kind in get_args(hint)) or (str,)
+        value = getattr(config, name)
+        if value is None and type(None) in get_args(hint):
+            continue
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise ValueError(f"{name} must be {_KINDS[kinds[0]]}, but got {value!r:.80}")
 
 
 def _check_whole(name: str, value: Any, lowest: int) -> None:

@@ -86,9 +86,9 @@ def provenance_of(named: NamedRule) -> Provenance:
         return Provenance(name=named.name, versions=here)
     from neuropt.evaluating.row import Row  # imports torch
     from neuropt.searching.ledger import open_ledger
-    from neuropt.searching.run_folder import LEDGER, resumed_config
+    from neuropt.searching.run_folder import LEDGER, run_config
 
-    config = resumed_config(named.run)
+    config = run_config(named.run)
     with closing(open_ledger(named.run / LEDGER)) as ledger:
         meta = ledger.meta()
         finalists = [Row.from_json(text) for text in ledger.finalists()]

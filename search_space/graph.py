@@ -57,7 +57,11 @@ def make_node(function: str, arguments: tuple[Node, ...] = (), value: object = N
     """Return a node with its key; numbers count as equal when 12 digits agree (1 - 0.9 is 0.1)."""
     if function in COMMUTATIVE and arguments[0].key > arguments[1].key:
         arguments = (arguments[1], arguments[0])
-    shown = f"{value:.12g}" if isinstance(value, float) else value
+    shown = value
+    if isinstance(value, float):
+        # the value is what the key says, else a kept value would depend on which of two equal keys came first
+        shown = f"{value:.12g}"
+        value = float(shown)
     key = blake2b(f"{function} {shown}".encode() + b"".join([a.key for a in arguments]), digest_size=8).digest()
     closes = function == "recurrence"
     is_open = function == "previous" or (not closes and any(a.is_open for a in arguments))

@@ -7,6 +7,7 @@ operand of the second, and the value of the last is the update.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -22,6 +23,7 @@ from search_space.text import parse_expression
 
 OPERAND, UNARY, BINARY = 0, 1, 2
 MAX_GROUPS = 6
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _X, _Y = Symbol("x"), Symbol("y")
 _UNCORRECTED: dict[str, Expression] = {name: Symbol(name[:-3]) for name in ("mhat", "vhat", "gammahat")}
 
@@ -73,6 +75,11 @@ class SearchSpace:
     source: str = ""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            # runs are named after their space
+            raise ValueError(
+                f"name must be letters, digits, '.', '_' and '-', a letter or digit first, but got {self.name!r:.80}"
+            )
         if isinstance(self.groups, bool) or not isinstance(self.groups, int) or not 1 <= self.groups <= MAX_GROUPS:
             raise ValueError(f"groups must be a whole number from 1 to {MAX_GROUPS}, but got {self.groups!r}")
         if isinstance(self.noise_std, bool) or not 0.0 <= self.noise_std < float("inf"):

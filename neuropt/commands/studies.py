@@ -11,7 +11,7 @@ from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from neuropt.commands.rules import RULE_HELP
-from neuropt.config import Executor, Grid, Reward, SearchConfig
+from neuropt.config import WHEREABOUTS, Executor, Grid, Reward, SearchConfig
 
 SCREEN_WIDTH = 160
 
@@ -40,13 +40,14 @@ class Search:
         print(f"\nThe run is in {run}. Next: neuropt top {run} | neuropt export {run}:1 --to torch -o found.py")
 
     def _check_resume(self) -> None:
-        """Refuse flags that a resumed run would not follow."""
+        """Refuse flags that a resumed run would not follow; where it is trained may change."""
         if not self.resume:
             return
         if self.run is None:
             raise ValueError("--resume needs the folder of the run: --run DIR")
         usual = SearchConfig()
-        given = [f.name for f in fields(SearchConfig) if getattr(self.config, f.name) != getattr(usual, f.name)]
+        fixed = [f.name for f in fields(SearchConfig) if f.name not in WHEREABOUTS]
+        given = [name for name in fixed if getattr(self.config, name) != getattr(usual, name)]
         if given:
             flags = ", ".join("--" + name.replace("_", "-") for name in given)
             raise ValueError(f"--resume goes on with the configuration of the run; leave out {flags}")

@@ -16,7 +16,7 @@ import torch
 from neuropt.finding import find_rule
 from neuropt.optimizers.catalogue import named_optimizers
 from neuropt.searching.engine import child_seeds
-from neuropt.searching.run_folder import resumed_config
+from neuropt.searching.run_folder import run_config
 from neuropt.tasks.task import Task
 from neuropt.training.train import is_batched
 from neuropt.training.work import Job
@@ -85,7 +85,7 @@ def find_contender(text: str | Rule) -> Contender:
     name = found.name or one_line(found.rule)
     if found.run is None:
         return Contender(name, found.rule)
-    config = resumed_config(found.run)
+    config = run_config(found.run)
     return Contender(name, found.rule, None, frozenset({config.task}), child_seeds(config))
 
 

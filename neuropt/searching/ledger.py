@@ -34,6 +34,7 @@ CREATE TABLE children (
     proposal INTEGER NOT NULL REFERENCES proposals, learning_rate REAL NOT NULL, seed INTEGER NOT NULL, status TEXT NOT NULL,
     steps INTEGER NOT NULL, train_loss REAL, loss REAL, accuracy REAL, PRIMARY KEY (proposal, learning_rate, seed)) WITHOUT ROWID;
 CREATE TABLE updates (number INTEGER PRIMARY KEY, metrics TEXT NOT NULL);
+CREATE TABLE works (work TEXT PRIMARY KEY, done TEXT NOT NULL);
 CREATE TABLE finalists (position INTEGER PRIMARY KEY, row TEXT NOT NULL);
 """
 
@@ -150,11 +151,6 @@ class Ledger:
 
     # -- writing -------------------------------------------------------------------------------------------------------------------
 
-    def write_meta(self, values: Mapping[str, str]) -> None:
-        """Record what a run is: configuration, versions, hashes."""
-        with self._transaction() as db:
-            db.executemany("INSERT INTO meta VALUES (?, ?)", values.items())
-
     def write_asked(self, trial: int, proposals: Sequence[ProposalRow]) -> None:
         """Record that the controller was asked for a trial, and all it proposed."""
         rows = [
@@ -181,6 +177,15 @@ class Ledger:
         """Record what the controller said of its update `number`."""
         with self._transaction() as db:
             db.execute("INSERT INTO updates VALUES (?, ?)", (number, json.dumps(dict(metrics))))
+
+    def write_work(self, work: str, done: str) -> None:
+        """Record a piece of work of the finalists and what came of it, both as JSON, so that none is done twice."""
+        with self._transaction() as db:
+            db.execute("INSERT INTO works VALUES (?, ?)", (work, done))
+
+    def works(self) -> dict[str, str]:
+        """Return the works of the finalists that are done, as JSON."""
+        return {str(work): str(done) for work, done in self._rows("SELECT work, done FROM works")}
 
     def write_finalists(self, rows: Iterable[str]) -> None:
         """Record the table of finalists, a JSON text a row."""
@@ -244,6 +249,11 @@ class Ledger:
         )
         return [FoundRule(position, *row) for position, row in enumerate(rows, 1)]  # type: ignore[arg-type]  # typed by the schema
 
+    def failures(self, count: int) -> list[str]:
+        """Return the reasons of the first rules that failed."""
+        query = "SELECT reason FROM rewards WHERE status = 'failed' ORDER BY proposal LIMIT ?"
+        return [str(reason) for (reason,) in self._rows(query, count)]
+
     def finalists(self) -> list[str]:
         """Return the table of finalists, a JSON text a row; empty before there is one."""
         return [str(row) for (row,) in self._rows("SELECT row FROM finalists ORDER BY position")]
@@ -253,8 +263,8 @@ class Ledger:
         self.connection.close()
 
 
-def create_ledger(path: Path) -> Ledger:
-    """Start a ledger.
+def create_ledger(path: Path, meta: Mapping[str, str] | None = None) -> Ledger:
+    """Start a ledger, with what the run is, in one transaction.
 
     Raises:
         LedgerError: the file exists, or cannot be written.
@@ -263,7 +273,12 @@ def create_ledger(path: Path) -> Ledger:
         raise LedgerError(f"{path} exists already; go on with it by --resume, or choose another --run")
     try:
         connection = _connect(f"{path.resolve().as_uri()}?mode=rwc")
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
+        with connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA.split(";\n"):
+                connection.execute(statement)
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", (meta or {}).items())
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except sqlite3.Error as error:
         raise LedgerError(f"{path} cannot be written: {error}. {_cure(error)}") from error
     return Ledger(path, connection)

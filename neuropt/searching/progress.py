@@ -45,7 +45,7 @@ class Progress:
             self.live.stop()
             self.live = None
         if self.console is not None:
-            self.console.print(self.line(), soft_wrap=True)
+            self.console.print(self.line(ended=True), soft_wrap=True)
 
     def asked(self, rows: Sequence[ProposalRow]) -> None:
         """Count proposals."""
@@ -79,15 +79,15 @@ class Progress:
         (began, first), (ended, last) = self.recent[0], self.recent[-1]
         return 60.0 * (last - first) / max(ended - began, 1e-9) if last > first else 0.0
 
-    def line(self) -> Text:
-        """Return the present state as one line."""
+    def line(self, ended: bool = False) -> Text:
+        """Return the present state as one line; without the time left once the search has ended."""
         parts = [f"{self.trained}/{self.rules} rules", f"{self.rate:,.0f} rules/min"]
         if self.best is not None:
             parts.append(f"best {self.best[0]:.4f}")
         parts += [f"{self.duplicates} duplicates", f"{self.rejected} rejected"]
         if self.failed:
             parts.append(f"{self.failed} failed")
-        if 0 < self.trained < self.rules and self.rate:
+        if not ended and 0 < self.trained < self.rules and self.rate:
             left = (self.rules - self.trained) / self.rate * 60
             parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
         return Text(" · ".join(parts))

@@ -47,14 +47,15 @@ def create_run(folder: Path, config: SearchConfig) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(path.name != LOCK for path in folder.iterdir()):
+        if any(folder.iterdir()):
             raise RunError(f"{folder} is not empty; go on with it by --resume, or choose another --run")
-        (folder / CONFIG).write_text(config.to_toml(), encoding="utf-8")
+        with (folder / CONFIG).open("x", encoding="utf-8") as file:  # two searches at once: one of them is refused
+            file.write(config.to_toml())
     except OSError as error:
         raise RunError(f"{folder} cannot be written: {error.strerror or error}") from None
 
 
-def resumed_config(folder: Path) -> SearchConfig:
+def run_config(folder: Path) -> SearchConfig:
     """Return the configuration of a run that is to go on.
 
     Raises:
@@ -74,7 +75,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / LOCK).open("a")
+        file = (folder / LOCK).open("a")  # only in the folder of a run: `create_run` has refused any other
     except OSError as error:
         raise RunError(f"{folder} cannot be written: {error.strerror or error}") from None
     with file:

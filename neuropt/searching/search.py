@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from rich.console import Console
 
 from controllers import Controller, create_controller
-from neuropt.config import SearchConfig
+from neuropt.config import WHEREABOUTS, SearchConfig
 from neuropt.evaluating.finalists import finalists
 from neuropt.evaluating.row import Row
 from neuropt.reporting.tables import print_rows
@@ -21,21 +22,23 @@ from neuropt.searching.executor import Executor, InProcessExecutor
 from neuropt.searching.ledger import Ledger, LedgerError, create_ledger, open_ledger
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import EXHAUSTED_AFTER, Proposer
-from neuropt.searching.run_folder import CONTROLLER, LEDGER, RunError, create_run, free_name, locked, resumed_config
+from neuropt.searching.recorded import RecordedExecutor
+from neuropt.searching.run_folder import CONTROLLER, LEDGER, RunError, create_run, free_name, locked, run_config
 from neuropt.tasks import get_task, initial_weights, load_task_data
 from neuropt.tasks.hashing import hash_tensors
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.recording import record_trajectory
+from neuropt.training.train import is_batched
 from search_space import SearchSpace, load_space, parse_rule
 
 
 def run_search(
-    config: SearchConfig, run: Path | None = None, *, resume: bool = False, console: Console | None = None
+    config: SearchConfig, run: Path | str | None = None, *, resume: bool = False, console: Console | None = None
 ) -> Path:
     """Search for update rules, train the best again on fresh seeds beside tuned built-ins, and print the table.
 
     Args:
-        config: what to do; ignored by `resume`, which goes on with the run's own.
+        config: what to do; `resume` goes on with the run's own, but for where it is trained (`WHEREABOUTS`) if that is given.
         run: folder of the run; None takes a new one under `runs/`.
         resume: go on with the run in that folder; nothing that is finished is trained again.
         console: where to show progress and the table; None shows nothing.
@@ -47,26 +50,36 @@ def run_search(
         ValueError: a bad name, folder, ledger or address, in one line.
         KeyboardInterrupt: interrupted; what is finished is in the ledger and `resume` goes on.
     """
+    run = None if run is None else Path(run)
     if resume:
         if run is None:
             raise RunError("resume needs the folder of the run: --run DIR")
-        config = resumed_config(run)
+        usual = SearchConfig()
+        moved = {name: value for name in WHEREABOUTS if (value := getattr(config, name)) != getattr(usual, name)}
+        config = replace(run_config(run), **moved)
+    if config.batched == "yes" and not is_batched(get_task(config.task)):
+        raise ValueError(f"batched yes needs a task whose model is an MLP, but {config.task} is trained one at a time")
     task, space = _task(config), load_space(config.space, config.groups)
     controller = create_controller(config.controller, space, config.seed)
     data = load_task_data(task, Path(config.data_dir) if config.data_dir else None)
     folder = (
         run if run is not None else free_name(f"{space.name}-{space.groups}-{_stem(config.controller)}-{task.name}")
     )
-    with locked(folder):
-        if not resume:
-            create_run(folder, config)
-        new = not (folder / LEDGER).exists()
-        ledger = create_ledger(folder / LEDGER) if new else open_ledger(folder / LEDGER, read_only=False)
-        with closing(ledger):
-            facts = run_facts(config, task, data)
-            _check_facts(ledger, facts) if not new else ledger.write_meta(facts)
-            _search(config, task, data, space, controller, ledger, folder, console)
+    if not resume:
+        create_run(folder, config)
+    with locked(folder), closing(_ledger(folder / LEDGER, run_facts(config, task, data))) as ledger:
+        _search(config, task, data, space, controller, ledger, folder, console)
     return folder
+
+
+def _ledger(path: Path, facts: dict[str, str]) -> Ledger:
+    """Start the ledger of a run, or open it and check that the run can go on here."""
+    if not path.exists() or path.stat().st_size == 0:  # empty: killed while it was made
+        path.unlink(missing_ok=True)
+        return create_ledger(path, facts)
+    ledger = open_ledger(path, read_only=False)
+    _check_facts(ledger, facts)
+    return ledger
 
 
 def _search(
@@ -98,10 +111,18 @@ def _search(
                     f"The space is exhausted: {EXHAUSTED_AFTER:,} proposals in a row held no new rule. "
                     f"{engine.rules} of {config.rules} rules were found."
                 )
+            _check_trained(ledger)
             _finish(config, task, data, ledger, executor, folder, console)
     finally:
         executor.close()
     show_finalists(folder, ledger, config, console)
+
+
+def _check_trained(ledger: Ledger) -> None:
+    """Say so if not one rule could be trained, instead of an empty table."""
+    failures = ledger.failures(1)
+    if failures and not ledger.best(1):
+        raise RunError(f"no rule could be trained; the first failed with {failures[0]}")
 
 
 def _finish(
@@ -121,7 +142,7 @@ def _finish(
         [(f"{folder.name}:{rule.position}", parse_rule(rule.rule)) for rule in best],
         task,
         data,
-        executor,
+        RecordedExecutor(executor, ledger),
         report_seeds=config.finalist_seeds,
         seed=config.seed,
         reward=config.reward,

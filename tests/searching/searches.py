@@ -26,14 +26,14 @@ SMALL = SearchConfig(
 )
 TASK = get_task(SMALL.task).with_budget(12)
 DATA = load_task_data(TASK)
-TRAJECTORY = record_trajectory(TASK, DATA)
 
 
 def open_engine(config: SearchConfig, path: Path) -> SearchEngine:
     """A search in a new ledger, or in the one that is there."""
     ledger = open_ledger(path, read_only=False) if path.exists() else create_ledger(path)
     space = load_space(config.space, groups=config.groups)
-    proposer = Proposer(create_controller(config.controller, space, config.seed), space, TRAJECTORY)
+    trajectory = record_trajectory(TASK, DATA)  # fresh, as in a new process: it keeps what it computed
+    proposer = Proposer(create_controller(config.controller, space, config.seed), space, trajectory)
     engine = SearchEngine(config, proposer, TASK, ledger, Progress(config.rules, None))
     engine.resume()
     return engine

@@ -3,16 +3,19 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from neuropt.config import SearchConfig
 from neuropt.searching.executor import InProcessExecutor, Trial
-from neuropt.searching.ledger import LedgerError, open_ledger
+from neuropt.searching.ledger import LedgerError, create_ledger, open_ledger
+from neuropt.searching.recorded import RecordedExecutor
 from neuropt.searching.rewards import child_reward, rule_reward, worst_reward
 from neuropt.training.children import Child
-from neuropt.training.work import Done, Trained, do_work
+from neuropt.training.work import Done, Job, Trained, Work, do_work
 from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, run_small
 
 
@@ -61,12 +64,18 @@ def test_no_more_than_lag_trials_are_under_way(tmp_path: Path) -> None:
     assert [isinstance(engine.next_trial(), Trial) for _ in range(3)] == [True, True, False]
 
 
-@pytest.mark.parametrize("deterministic", [True, False])
-@pytest.mark.parametrize("stop_after", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("stop_after", "config"),
+    [
+        (1, SMALL),
+        (3, SMALL),
+        (2, replace(SMALL, deterministic=False)),
+        (2, replace(SMALL, space="arxiv2017", groups=2)),
+    ],
+)
 def test_a_search_stopped_and_resumed_equals_one_that_was_not(
-    tmp_path: Path, stop_after: int, deterministic: bool
+    tmp_path: Path, stop_after: int, config: SearchConfig
 ) -> None:
-    config = replace(SMALL, deterministic=deterministic)
     expected = run_small(config, tmp_path / "a")
     engine = open_engine(config, tmp_path / "b")
     for _ in range(stop_after):
@@ -188,3 +197,20 @@ def test_a_failed_rule_keeps_its_reason(tmp_path: Path) -> None:
     rows = engine.ledger.rewards(trial.number)
     assert [row.status for row in rows] == ["failed"] + ["trained"] * (len(rows) - 1)
     assert rows[0].reason == "ValueError: no"
+
+
+def test_works_of_finalists_are_done_once(tmp_path: Path) -> None:
+    ledger = create_ledger(tmp_path / "l")
+    works = [Work((Job(text, (0.1,)),), (1,), halving=False) for text in ("g", "m")]
+    first = dict(RecordedExecutor(InProcessExecutor(TASK, DATA), ledger).map(works[:1]))
+
+    class Once(InProcessExecutor):
+        """Refuses what is done already."""
+
+        def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
+            assert [job.rule for work in works for job in work.jobs] == ["m"]
+            return super().map(works)
+
+    again = dict(RecordedExecutor(Once(TASK, DATA), ledger).map(works))
+    assert again[0] == first[0]
+    assert sorted(again) == [0, 1]

@@ -1,0 +1,69 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from neuropt.config import SearchConfig, read_config
+from neuropt.searching.ledger import LedgerError
+from neuropt.searching.run_folder import RunError, best_rules, find_run
+from neuropt.searching.search import run_search
+
+CONFIG = SearchConfig(
+    space="icml2017", rules=6, rules_per_trial=3, steps=12, finalists=1, finalist_seeds=2, executor="in-process"
+)
+
+
+def test_a_run_leaves_its_configuration_rules_and_finalists(tmp_path: Path) -> None:
+    folder = run_search(CONFIG, tmp_path / "run")
+    assert read_config(folder / "config.toml") == CONFIG
+    assert [rule.position for rule in best_rules(folder, 10)] == [1, 2, 3, 4, 5, 6]
+    assert find_run(str(folder)) == folder
+
+
+def test_a_space_keeps_its_own_number_of_groups_unless_told(tmp_path: Path) -> None:
+    one = run_search(replace(CONFIG, finalists=0), tmp_path / "one")
+    two = run_search(replace(CONFIG, finalists=0, groups=2), tmp_path / "two")
+    assert max(len(rule.rule) for rule in best_rules(two, 6)) > max(len(rule.rule) for rule in best_rules(one, 6))
+
+
+def test_a_folder_with_anything_in_it_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(RunError, match="is not empty"):
+        run_search(CONFIG, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_run_killed_before_its_ledger_was_made_can_be_resumed(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(CONFIG.to_toml(), encoding="utf-8")
+    (tmp_path / "ledger.sqlite").touch()
+    assert len(best_rules(run_search(CONFIG, tmp_path, resume=True), 10)) == CONFIG.rules
+
+
+def test_other_data_are_noticed_on_resume(tmp_path: Path) -> None:
+    folder = run_search(CONFIG, tmp_path / "run")
+    (folder / "config.toml").write_text(replace(CONFIG, seed=1).to_toml(), encoding="utf-8")
+    with pytest.raises(LedgerError, match="weights_sha256"):
+        run_search(CONFIG, folder, resume=True)
+
+
+def test_children_of_a_convolution_cannot_be_batched(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="batched yes needs a task whose model is an MLP"):
+        run_search(replace(CONFIG, task="mnist-lenet", batched="yes"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"space": 3},
+        {"task": None},
+        {"halving": "no"},
+        {"deterministic": 1},
+        {"data_dir": 5},
+        {"rules": True},
+        {"seed": -1},
+    ],
+)
+def test_a_value_of_the_wrong_type_is_refused_by_name(values: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(values))):
+        SearchConfig(**values)  # type: ignore[arg-type]  # wrong on purpose
