@@ -1,6 +1,7 @@
 """Optimizers coded by hand, their decays, and the catalogue of named ones."""
 
 from neuropt.optimizers.adabound import AdaBound, AMSBound
+from neuropt.optimizers.adagraft import AdaGraft
 from neuropt.optimizers.adam import Adam
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
@@ -14,6 +15,7 @@ __all__ = [
     "SGDW",
     "AMSBound",
     "AdaBound",
+    "AdaGraft",
     "Adam",
     "AddSign",
     "Lion",

@@ -19,6 +19,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.adabound import AdaBound, AMSBound
+from neuropt.optimizers.adagraft import AdaGraft
 from neuropt.optimizers.adam import Adam
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.lion import Lion
@@ -163,6 +164,13 @@ OUR_ROWS = (
         Lion,
         "u = sign(beta1 m + (1 - beta1) g) + weight_decay w; m = ema(g, beta2)",
         "Chen et al. 2023",
+    ),
+    NamedOptimizer(
+        "adagraft",
+        AdaGraft,
+        "u = -norm(s_M) / (norm(s_D) + eps) s_D, s_X the step that X would take, of one tensor or all",
+        "Agarwal et al. 2020",
+        pointwise=False,
     ),
 )
 

@@ -47,7 +47,7 @@ REFERENCES: dict[str, Factory] = {
     "amsbound": made(AMSBound, base_lr=1e-3),
     "lion": made(Lion),
 }
-OTHER_VALUES: dict[str, dict[str, float]] = {
+OTHER_VALUES: dict[str, dict[str, Any]] = {
     "sgdw": {"momentum": 0.5, "weight_decay": 0.3},
     "nadam": {"beta1": 0.5, "beta2": 0.9, "eps": 1e-3, "momentum_decay": 0.1},
     "radam": {"beta1": 0.5, "beta2": 0.99, "eps": 1e-3},

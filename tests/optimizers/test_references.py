@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from neuropt.optimizers import SGDW, AdaBound, AMSBound, Lion, Yogi
+from neuropt.optimizers import SGDW, AdaBound, AdaGraft, AMSBound, Lion, Yogi
 
 Array = NDArray[np.float64]
 Step = Callable[[Array, Array, int, float], Array]
@@ -55,6 +55,15 @@ AUTHORS: dict[str, tuple[Any, tuple[str, ...]]] = {
 def test_fifty_gradients_follow_the_authors_code(name: str) -> None:
     row, (factory, names) = ROWS[name], AUTHORS[name]
     seen = list(follow(factory, PROBLEM["shapes"], **{key: row["hyper"][key] for key in names}))
+    for step, expected in row["after_step"].items():
+        np.testing.assert_allclose(seen[int(step) - 1], expected, rtol=row["rtol"], atol=0)
+
+
+def test_fifty_gradients_follow_the_authors_code_of_adagraft() -> None:
+    row = ROWS["adagraft"]
+    assert (row["hyper"]["M"], row["hyper"]["D"]) == ("SGD(lr=1e-3)", "Adam(lr=1e-2)")
+    children: dict[str, Any] = {"magnitude": ("sgd", {"lr": 1e-3}), "direction": ("adam", {"lr": 1e-2})}
+    seen = list(follow(AdaGraft, PROBLEM["shapes"], lr=row["hyper"]["lr"], eps=row["hyper"]["eps"], **children))
     for step, expected in row["after_step"].items():
         np.testing.assert_allclose(seen[int(step) - 1], expected, rtol=row["rtol"], atol=0)
 
