@@ -240,6 +240,19 @@ def test_cyclic_schedulers_move_the_momentum_of_the_children() -> None:
     assert_close(cycled, given, rtol=0)
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's own, while tracing
+def test_a_compiled_step_is_the_step() -> None:
+    torch._dynamo.reset()
+    compiled, plain = AdaGraft(parameters(), SGD, ADAM), AdaGraft(parameters(), SGD, ADAM)
+    go = torch.compile(compiled.step, backend="eager")
+    for step in range(4):
+        for optimizer, run in ((compiled, go), (plain, plain.step)):
+            for w in optimizer.param_groups[0]["params"]:
+                w.grad = torch.full_like(w, math.cos(1.7 * step))
+            run()
+    assert_close(compiled, plain)
+
+
 FAULTS: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"lr": -1.0}, ValueError, r"AdaGraft\(lr=...\).*-1.0"),
     ({"lr": math.nan}, ValueError, r"AdaGraft\(lr=...\).*nan"),
