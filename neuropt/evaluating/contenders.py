@@ -1,7 +1,7 @@
 """Contenders: what takes part in a comparison, a rule or a named optimizer.
 
 adam                      a rule of the zoo and a class of the catalogue, which equal each other
-nadam                     torch's own, not a rule
+adabound                  a class whose update depends on the lr that it starts with: its rule of the zoo fixes that one
 runs/first:1, sign(m)     rules, found or written
 """
 
@@ -65,10 +65,13 @@ def one_line(rule: Rule) -> str:
 def named(name: str) -> Contender:
     """Return the contender of a name in the catalogue or the zoo.
 
-    >>> named("powersign").optimizer, named("lion").optimizer, named("nadam").rule
+    >>> named("powersign").optimizer, named("signum").optimizer, named("adabound").rule
     ('powersign', None, None)
     """
-    return Contender(name, zoo().get(name), name if name in named_optimizers() else None)
+    row = named_optimizers().get(name)
+    if row is not None and not row.lr_free:
+        return Contender(name, None, name)
+    return Contender(name, zoo().get(name), name if row is not None else None)
 
 
 def find_contender(text: str | Rule) -> Contender:

@@ -1,16 +1,31 @@
-"""Optimizers coded by hand, their decays, and the catalogue of named ones."""
+"""Optimizers coded by hand, their decays, learning-rate schedules, and the catalogue of named ones."""
 
+from neuropt.optimizers.adabound import AdaBound, AMSBound
+from neuropt.optimizers.adagraft import AdaGraft
 from neuropt.optimizers.adam import Adam
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
+from neuropt.optimizers.lion import Lion
 from neuropt.optimizers.powersign import PowerSign
+from neuropt.optimizers.schedules import LinearCosineLR, NoamLR, NoisyLinearCosineLR
+from neuropt.optimizers.sgdw import SGDW
 from neuropt.optimizers.sign_decay import cosine_decay, linear_decay, restart_decay
+from neuropt.optimizers.yogi import Yogi
 
 __all__ = [
+    "SGDW",
+    "AMSBound",
+    "AdaBound",
+    "AdaGraft",
     "Adam",
     "AddSign",
+    "LinearCosineLR",
+    "Lion",
     "NamedOptimizer",
+    "NoamLR",
+    "NoisyLinearCosineLR",
     "PowerSign",
+    "Yogi",
     "cosine_decay",
     "create_named",
     "linear_decay",

@@ -18,12 +18,20 @@ from torch import optim
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
+from neuropt.optimizers.adabound import AdaBound, AMSBound
+from neuropt.optimizers.adagraft import AdaGraft
 from neuropt.optimizers.adam import Adam
 from neuropt.optimizers.addsign import AddSign
+from neuropt.optimizers.lion import Lion
 from neuropt.optimizers.powersign import PowerSign
+from neuropt.optimizers.sgdw import SGDW
+from neuropt.optimizers.yogi import Yogi
 
 EXECUTION = frozenset({"foreach", "fused", "capturable", "differentiable"})
 """Arguments that change how a step runs, not what it computes: accepted, not listed."""
+
+BOUNDS = "f (1 - 1/(gamma t + 1)), f (1 + 1/(gamma t))"
+"""Of AdaBound, f = final_lr / base_lr."""
 
 BELLO = "Bello et al., Neural Optimizer Search, ICML 2017"
 
@@ -41,6 +49,7 @@ class NamedOptimizer:
         fixed: hyperparameters that the name stands for; others are refused.
         needs: hyperparameters without a default.
         pointwise: whether each element's update depends on that element alone.
+        lr_free: whether u is the same for every lr that a training starts with, as for a rule; AdaBound's bounds are measured against it.
     """
 
     name: str
@@ -51,6 +60,7 @@ class NamedOptimizer:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     pointwise: bool = True
+    lr_free: bool = True
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -128,6 +138,43 @@ TORCH_ROWS = (
 
 OUR_ROWS = (
     NamedOptimizer("adam", Adam, "u = mhat / (sqrt(vhat) + eps)", "Kingma and Ba 2015"),
+    NamedOptimizer("sgdw", SGDW, "b = momentum b + g; u = b + weight_decay w", "Loshchilov and Hutter 2019"),
+    NamedOptimizer(
+        "yogi",
+        Yogi,
+        "v = v - (1 - beta2) sign(v - g^2) g^2; u = mhat / (sqrt(vhat) + eps)",
+        "Zaheer et al. 2018",
+    ),
+    NamedOptimizer(
+        "adabound",
+        AdaBound,
+        f"u = clamp(sqrt(1 - beta2^t)/(1 - beta1^t) / (sqrt(v) + eps), {BOUNDS}) m",
+        "Luo et al. 2019",
+        lr_free=False,
+    ),
+    NamedOptimizer(
+        "amsbound",
+        AMSBound,
+        f"s = max(s, v); u = clamp(sqrt(1 - beta2^t)/(1 - beta1^t) / (sqrt(s) + eps), {BOUNDS}) m",
+        "Luo et al. 2019",
+        lr_free=False,
+    ),
+    NamedOptimizer(
+        "lion",
+        Lion,
+        "u = sign(beta1 m + (1 - beta1) g) + weight_decay w; m = ema(g, beta2)",
+        "Chen et al. 2023",
+    ),
+    NamedOptimizer(
+        "adagraft",
+        AdaGraft,
+        "u = -norm(s_M) / (norm(s_D) + eps) s_D, s_X the step that X would take, of one tensor or all",
+        "Agarwal et al. 2020",
+        pointwise=False,
+    ),
+)
+
+SIGN_ROWS = (
     NamedOptimizer("powersign", PowerSign, "m = ema(g, beta); u = base^(f(t) sign(g) sign(m)) g, f = 1", BELLO),
     NamedOptimizer("addsign", AddSign, "m = ema(g, beta); u = (alpha + f(t) sign(g) sign(m)) g, f = 1", BELLO),
 )
@@ -155,8 +202,8 @@ def named_optimizers() -> Mapping[str, NamedOptimizer]:
         >>> named_optimizers()["momentum"].defaults["momentum"]
         0.9
     """
-    decayed = (_decayed(row, suffix) for row in OUR_ROWS if row.name != "adam" for suffix in DECAYS)
-    return MappingProxyType({row.name: row for row in (*TORCH_ROWS, *OUR_ROWS, *decayed)})
+    decayed = (_decayed(row, suffix) for row in SIGN_ROWS for suffix in DECAYS)
+    return MappingProxyType({row.name: row for row in (*TORCH_ROWS, *OUR_ROWS, *SIGN_ROWS, *decayed)})
 
 
 def create_named(name: str, params: ParamsT, **hyper: Any) -> Optimizer:

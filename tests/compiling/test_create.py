@@ -34,7 +34,7 @@ def test_names_of_the_catalogue_come_first() -> None:
     assert isinstance(create_optimizer("momentum", parameters(), lr=0.1), torch.optim.SGD)
 
 
-@pytest.mark.parametrize("name", ["lion", "bello-01"])
+@pytest.mark.parametrize("name", ["signum", "bello-01"])
 def test_then_those_of_the_zoo(name: str) -> None:
     optimizer = create_optimizer(name, parameters())
     assert isinstance(optimizer, RuleOptimizer)

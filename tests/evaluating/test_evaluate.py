@@ -30,7 +30,7 @@ register_task(MODULE_TASK)
 def test_an_evaluation_from_names_to_files(tmp_path: Path) -> None:
     out, said = tmp_path / "new" / "evaluation", list[str]()
     found = evaluate(
-        ["adam", "nadam", "g * exp(sign(g) * sign(m))", "1e-3 * w"],
+        ["adam", "adabound", "g * exp(sign(g) * sign(m))", "1e-3 * w"],
         ["digits-mlp", "digits-module"],
         out=out,
         progress=said.append,

@@ -91,14 +91,14 @@ def test_the_scaled_grid_is_extended_in_its_own_half_decades() -> None:
 
 
 def test_all_contenders_get_the_same_budget() -> None:
-    _, rows, executor = studied(best_at(1e-2), "adam", "sgd", "nadam", "g * 3")
+    _, rows, executor = studied(best_at(1e-2), "adam", "sgd", "adabound", "g * 3")
     assert {(row.rates, row.n) for row in rows} == {(7, 4)}
     tuning = [work for work in executor.works if not work.test]
     assert sum(len(job.learning_rates) for work in tuning for job in work.jobs) == 4 * 7
 
 
 def test_nobody_is_stopped_early_and_test_is_looked_at_once() -> None:
-    _, _, executor = studied(best_at(1e-2), "adam", "nadam")
+    _, _, executor = studied(best_at(1e-2), "adam", "adabound")
     assert not any(work.halving for work in executor.works)
     for work in executor.works:
         assert work.seeds == (REPORT if work.test else TUNE)
@@ -106,7 +106,7 @@ def test_nobody_is_stopped_early_and_test_is_looked_at_once() -> None:
 
 
 def test_rules_of_a_batched_task_share_a_work() -> None:
-    _, _, executor = studied(best_at(1e-2), "adam", "sgd", "nadam")
+    _, _, executor = studied(best_at(1e-2), "adam", "sgd", "adabound")
     assert sorted(len(work.jobs) for work in executor.works) == [1, 1, 2, 2]
 
 

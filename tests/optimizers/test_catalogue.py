@@ -15,7 +15,7 @@ from neuropt.optimizers import Adam, AddSign, PowerSign, create_named, named_opt
 
 NAMES = [
     *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adamw", "amsgrad", "nadam", "radam", "adamax"),
-    *("adam", "powersign", "addsign"),
+    *("adam", "sgdw", "yogi", "adabound", "amsbound", "lion", "adagraft", "powersign", "addsign"),
     *("powersign-ld", "powersign-cd", "powersign-rd", "addsign-ld", "addsign-cd", "addsign-rd"),
 ]
 
@@ -43,8 +43,12 @@ def test_every_named_optimizer_descends(name: str) -> None:
 def test_a_row_says_what_the_groups_hold(name: str) -> None:
     row = named_optimizers()[name]
     group = create_named(name, [torch.zeros(1, requires_grad=True)], **needed(name)).param_groups[0]
-    assert {key: group[key] for key in row.defaults} == {**row.defaults, **needed(name)}
-    assert row.pointwise
+    found = {"base_lr": group["lr"]} if name in ("adabound", "amsbound") else {}
+    if name == "adagraft":  # its group holds the children's hyperparameters
+        found = {"magnitude": group["magnitude"], "direction": group["direction"]}
+        assert (group["magnitude"]["lr"], group["direction"]["betas"]) == (1e-3, (0.9, 0.999))
+    assert {key: group[key] for key in row.defaults} == {**row.defaults, **needed(name), **found}
+    assert row.pointwise == (name != "adagraft")
     assert row.source
     assert "\n" not in row.formula
 

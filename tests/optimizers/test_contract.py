@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
-from neuropt.optimizers import Adam, AddSign, PowerSign
+from neuropt.optimizers import SGDW, AdaBound, Adam, AddSign, AMSBound, Lion, PowerSign, Yogi
 
-CLASSES: list[Any] = [Adam, PowerSign, AddSign]
+SIGNED: list[Any] = [PowerSign, AddSign]
+CLASSES: list[Any] = [Adam, *SIGNED, SGDW, AdaBound, AMSBound, Yogi, Lion]
 PATTERN = [1.0, -0.5, 0.25, 1.0, 1.0, -1.0]
 
 
@@ -82,8 +83,8 @@ def test_step_is_kept_per_parameter_as_a_float32_cpu_tensor(factory: Any) -> Non
 
 @pytest.mark.parametrize("hyper", [{}, {"sign_decay": "linear", "decay_steps": 10}], ids=str)
 def test_a_late_first_gradient_is_a_first_gradient(factory: Any, hyper: dict[str, Any]) -> None:
-    if factory is Adam and hyper:
-        hyper = {"betas": (0.5, 0.9)}
+    if factory not in SIGNED and hyper:
+        hyper = {"maximize": True}
     early, late, after_first = parameter(2), parameter(2), torch.empty(0)
     optimizer = factory([early, late], **hyper)
     for step in range(5):
@@ -149,7 +150,7 @@ def test_named_parameters(factory: Any) -> None:
     "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64], ids=str
 )
 def test_state_dict_goes_round_bit_exactly_and_loads_as_weights_only(factory: Any, dtype: torch.dtype) -> None:
-    hyper = {} if factory is Adam else {"sign_decay": "cosine", "decay_steps": 10, "num_periods": 1.5}
+    hyper = {} if factory not in SIGNED else {"sign_decay": "cosine", "decay_steps": 10, "num_periods": 1.5}
     first, second = (factory([parameter(3, dtype=dtype), parameter(2, 2, dtype=dtype)], **hyper) for _ in range(2))
     steps(first, 3)
     file = io.BytesIO()
@@ -197,15 +198,39 @@ SIGN_FAULTS: list[tuple[str, Any]] = [
     ("num_periods", 2.0),  # without a decay that has periods
     ("zero_after", 1.0),
 ]
+BETAS_FAULTS: list[tuple[str, Any]] = [
+    ("betas", (0.9, 1.0)),
+    ("betas", (-0.1, 0.9)),
+    ("betas", (math.nan, 0.9)),
+    ("betas", (0.9,)),
+]
+EPS_FAULTS: list[tuple[str, Any]] = [("eps", -1e-8), ("eps", math.nan)]
+BOUND_FAULTS: list[tuple[str, Any]] = [
+    *BETAS_FAULTS,
+    *EPS_FAULTS,
+    ("lr", 0.0),
+    ("lr", torch.tensor(0.0)),
+    ("final_lr", -0.1),
+    ("final_lr", math.nan),
+    ("gamma", 0.0),
+    ("gamma", 1.0),
+    ("gamma", math.nan),
+    ("base_lr", 0.0),
+    ("base_lr", math.nan),
+]
 OWN_FAULTS: dict[Any, list[tuple[str, Any]]] = {
-    Adam: [
-        ("betas", (0.9, 1.0)),
-        ("betas", (-0.1, 0.9)),
-        ("betas", (math.nan, 0.9)),
-        ("betas", (0.9,)),
-        ("eps", -1e-8),
-        ("eps", math.nan),
+    Adam: [*BETAS_FAULTS, *EPS_FAULTS],
+    SGDW: [("momentum", 1.0), ("momentum", -0.1), ("momentum", math.nan), ("decay", "linear"), ("decay", None)],
+    AdaBound: BOUND_FAULTS,
+    AMSBound: BOUND_FAULTS,
+    Yogi: [
+        *BETAS_FAULTS,
+        *EPS_FAULTS,
+        ("initial_accumulator", -1e-6),
+        ("initial_accumulator", math.nan),
+        ("initial_momentum", math.nan),
     ],
+    Lion: BETAS_FAULTS,
     PowerSign: [*SIGN_FAULTS, ("base", 0.0), ("base", -2.0), ("base", math.nan), ("base", math.inf)],
     AddSign: [*SIGN_FAULTS, ("alpha", -1.0), ("alpha", math.nan)],
 }
@@ -239,7 +264,10 @@ def test_unknown_keywords_and_wrong_types_are_type_errors(factory: Any) -> None:
         {"maximize": 1},
         {"weight_decay": True},
     ]
-    wrong += [{"betas": 0.9}] if factory is Adam else [{"beta": "x"}, {"decay_steps": 10.5}]
+    if factory is SGDW:
+        wrong += [{"momentum": "x"}, {"nesterov": 1}]
+    else:
+        wrong += [{"beta": "x"}, {"decay_steps": 10.5}] if factory in SIGNED else [{"betas": 0.9}]
     for hyper in wrong:
         with pytest.raises(TypeError, match=next(iter(hyper))):
             factory([parameter(2)], **hyper)
@@ -317,7 +345,7 @@ def test_learning_rate_zero_and_zero_gradients_leave_parameters_untouched(
 def test_zero_gradients_alone_leave_parameters_untouched(factory: Any) -> None:
     w = parameter(3, dtype=torch.float16)
     w.grad = torch.zeros_like(w)
-    factory([w], lr=0.1).step()
+    factory([w], lr=0.1, weight_decay=0.0).step()
     assert torch.equal(w, torch.ones_like(w))
 
 
@@ -368,7 +396,19 @@ def test_schedulers_move_the_learning_rate(factory: Any, schedule: Any) -> None:
     assert len(seen) > 1
 
 
-@pytest.mark.parametrize("cls", [PowerSign, AddSign])
+@pytest.mark.parametrize("cls", [AdaBound, AMSBound, Yogi, Lion])
+def test_cyclic_schedulers_move_the_first_of_betas(cls: Any) -> None:
+    optimizer, plain = cls([parameter(2)]), cls([parameter(2)], betas=(0.5, 0.99))
+    lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10, base_momentum=0.5, max_momentum=0.5)
+    for o in (optimizer, plain):
+        steps(o, 1)
+    assert optimizer.param_groups[0]["betas"][0] == 0.5
+    if cls is not Lion:  # its average has the second beta
+        (one,), (other,) = optimizer.state.values(), plain.state.values()
+        assert torch.equal(one["exp_avg"], other["exp_avg"])
+
+
+@pytest.mark.parametrize("cls", SIGNED)
 def test_cyclic_schedulers_move_beta(cls: Any) -> None:
     optimizer, plain = cls([parameter(2)], beta=0.9), cls([parameter(2)], beta=0.5)
     lr_scheduler.OneCycleLR(optimizer, max_lr=0.1, total_steps=10, base_momentum=0.5, max_momentum=0.5)
@@ -414,4 +454,4 @@ def test_a_compiled_step_is_the_step(factory: Any) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("decay", [{}, {"sign_decay": "cosine", "decay_steps": 10}], ids=str)
 def test_a_step_compiled_to_machine_code_is_the_step(factory: Any, decay: dict[str, Any]) -> None:
-    compare_compiled(factory, "inductor", **({} if factory is Adam else decay))
+    compare_compiled(factory, "inductor", **(decay if factory in SIGNED else {}))

@@ -11,7 +11,8 @@ PUBLISHED = 6e-13  # the published rows have twelve decimals
 
 EXPECTED = {
     *("sgd", "momentum", "nesterov", "sgdw", "adagrad", "rmsprop", "rmsprop-centered", "rmsprop-momentum", "adadelta"),
-    *("adam", "adamw", "amsgrad", "adamax", "lion", "signsgd", "signum"),
+    *("adam", "adamw", "amsgrad", "nadam", "radam", "adamax", "yogi", "adabound", "amsbound", "lion"),
+    *("signsgd", "signum", "adagraft-sgd-adam", "adagraft-adam-sgd"),
     *(f"{name}{decay}" for name in ("powersign", "addsign") for decay in ("", "-ld", "-cd", "-rd")),
     *(f"bello-{i:02}" for i in range(1, 17)),
 }

@@ -1,0 +1,85 @@
+"""Lion: the sign of an interpolation between the gradient and a slower average."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.optim.optimizer import ParamsT
+
+from neuropt.optimizers.arguments import check_betas
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like
+
+
+class Lion(DenseOptimizer):
+    """Step by the sign of an average, so that every element moves equally far; found by a search over programs.
+
+    w = w - lr (sign(beta1 m + (1 - beta1) g) + weight_decay w)
+    m = beta2 m + (1 - beta2) g
+
+    The sign is taken with the old m; sign(0) = 0. Weight decay is decoupled and multiplied by lr, as in the authors' code.
+
+    Args:
+        params: parameters, named parameters or parameter groups.
+        lr: learning rate, a number or a one-element tensor; a third to a tenth of Adam's.
+        betas: of the interpolation and of the average m, each in [0, 1).
+        weight_decay: decoupled; three to ten times AdamW's.
+        maximize: ascend instead of descend.
+        differentiable: let autograd see the step (for learning through it); slower.
+
+    Raises:
+        ValueError: for a hyperparameter out of range, in any group, or an empty parameter list.
+        TypeError: for a hyperparameter of another type or an unknown keyword.
+        RuntimeError: in `step`, for a sparse gradient.
+
+    Example:
+        >>> import torch
+        >>> w = torch.ones(1, requires_grad=True)
+        >>> optimizer = Lion([w], lr=0.1)
+        >>> (5 * w).backward()
+        >>> optimizer.step()
+        >>> w
+        tensor([0.9000], requires_grad=True)
+
+    Source: Chen et al., "Symbolic Discovery of Optimization Algorithms", NeurIPS 2023; google/automl, lion/lion_pytorch.py.
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "weight_decay": weight_decay,
+            "maximize": maximize,
+            "differentiable": differentiable,
+        }
+        super().__init__(params, defaults)
+
+    @classmethod
+    def check_own(cls, group: dict[str, Any]) -> None:
+        """Refuse betas outside [0, 1)."""
+        check_betas("Lion(betas=...)", group["betas"], count=2)
+
+    @staticmethod
+    def start(w: Tensor, group: dict[str, Any]) -> State:
+        """m = 0."""
+        return {"exp_avg": like(w)}
+
+    @classmethod
+    def update(cls, w: Tensor, g: Tensor, state: State, t: Any, group: dict[str, Any]) -> None:
+        """Take the sign with the old m, then update m."""
+        m, (beta1, beta2) = state["exp_avg"], group["betas"]
+        # products and sums apart: an fma's other last bit may change the sign of a difference near 0
+        u = (m * beta1 + g * (1 - beta1)).sign()
+        if group["weight_decay"] != 0:
+            u = u + w * group["weight_decay"]
+        m.mul_(beta2).add_(g * (1 - beta2))
+        descend(w, u, group["lr"])
