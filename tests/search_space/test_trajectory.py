@@ -32,7 +32,9 @@ def stepwise(rule: Rule, recorded: Trajectory) -> Array:
 def test_known_rules_have_the_interpreter_s_values(name: str) -> None:
     recorded = trajectory()
     rule = zoo()[name]
-    np.testing.assert_allclose(recorded.values(rule_graph(rule)), stepwise(rule, recorded), rtol=ROUND_OFF)
+    values = recorded.values(rule_graph(rule))
+    # constants of a graph have 12 digits: 1 - 0.9 is 0.1 in it, and `exp(g) - exp(mhat)` is not quite 0 at the first step
+    np.testing.assert_allclose(values, stepwise(rule, recorded), rtol=ROUND_OFF, atol=1e-11)
 
 
 @pytest.mark.parametrize(
