@@ -160,6 +160,7 @@ class SearchEngine:
         Raises:
             LedgerError: the controller does not propose what the ledger holds, since something else has changed.
         """
+        self.progress.replaying = True
         for event in self.ledger.history():
             if event.kind == "told":
                 self._finished(event.trial, self.ledger.rewards(event.trial))

@@ -33,6 +33,7 @@ class Progress:
         self.started = self.printed = time.monotonic()
         self.recent: deque[tuple[float, int]] = deque([(self.started, 0)])
         self.live: Live | None = None
+        self.replaying = False
 
     def __enter__(self) -> Progress:
         if self.console is not None and self.console.is_terminal:
@@ -65,12 +66,14 @@ class Progress:
         while len(self.recent) > 2 and now - self.recent[0][0] > RATE_OVER:
             self.recent.popleft()
         complete = self.trained + self.failed >= self.rules  # the last line follows
-        if self.console is not None and self.live is None and not complete and now - self.printed > PLAIN_EVERY:
+        quiet = self.console is None or self.live is not None or self.replaying or complete
+        if not quiet and self.console is not None and now - self.printed > PLAIN_EVERY:
             self.printed = now
             self.console.print(self.line(), soft_wrap=True)
 
     def resumed(self) -> None:
         """Forget the pace of what was replayed."""
+        self.replaying = False
         self.recent = deque([(time.monotonic(), self.trained)])
 
     @property

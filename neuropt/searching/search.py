@@ -92,6 +92,9 @@ def _search(
     folder: Path,
     console: Console | None,
 ) -> None:
+    if ledger.finalists():  # nothing is left to do
+        show_finalists(folder, ledger, config, console)
+        return
     proposer = Proposer(controller, space, record_trajectory(task, data))
     if console is not None:
         console.print(
@@ -102,17 +105,16 @@ def _search(
     engine.resume()
     executor = make_executor(config, task, data)
     try:
-        if not ledger.finalists():
-            with progress:
-                executor.search(engine)
-            torch.save(controller.state_dict(), folder / CONTROLLER)
-            if proposer.exhausted and console is not None:
-                console.print(
-                    f"The space is exhausted: {EXHAUSTED_AFTER:,} proposals in a row held no new rule. "
-                    f"{engine.rules} of {config.rules} rules were found."
-                )
-            _check_trained(ledger)
-            _finish(config, task, data, ledger, executor, folder, console)
+        with progress:
+            executor.search(engine)
+        torch.save(controller.state_dict(), folder / CONTROLLER)
+        if proposer.exhausted and console is not None:
+            console.print(
+                f"The space is exhausted: {EXHAUSTED_AFTER:,} proposals in a row held no new rule. "
+                f"{engine.rules} of {config.rules} rules were found."
+            )
+        _check_trained(ledger)
+        _finish(config, task, data, ledger, executor, folder, console)
     finally:
         executor.close()
     show_finalists(folder, ledger, config, console)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 import os
+import signal
 import socket
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
@@ -91,7 +94,8 @@ class TuneExecutor:
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),
             )
-            tuner.fit()
+            with _own_interrupt():
+                tuner.fit()
         if searcher.error is not None:
             raise searcher.error
         if not searcher.finished:
@@ -110,6 +114,17 @@ class TuneExecutor:
         """Leave the cluster; one that was started here ends."""
         if self.own:
             ray.shutdown()
+
+
+@contextmanager
+def _own_interrupt() -> Iterator[None]:
+    """Put the handler of Ctrl-C back: Tune installs its own and leaves it, and what comes after would not hear of Ctrl-C."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _connect(address: str | None, workers: int | None) -> None:
