@@ -69,6 +69,7 @@ class NormalizedWarmRestarts(CosineAnnealingWarmRestarts):
         check_integer("NormalizedWarmRestarts(last_epoch=...)", last_epoch, low=-1)
         check_number("NormalizedWarmRestarts(eta_min=...)", eta_min)
         check_number("NormalizedWarmRestarts(steps_per_epoch=...)", steps_per_epoch, above_low=True)
+        _lambda_norms(optimizer)  # refuses before torch writes anything
         self.steps_per_epoch = steps_per_epoch
         super().__init__(optimizer, T_0, T_mult, eta_min, last_epoch)
         if last_epoch >= 0:
@@ -81,19 +82,17 @@ class NormalizedWarmRestarts(CosineAnnealingWarmRestarts):
 
     def step(self, epoch: float | None = None) -> None:
         """Write lr and weight_decay of the next step, or of an epoch that is given."""
-        starts = [
-            self._lambda_norm(index) for index in range(len(self.optimizer.param_groups))
-        ]  # before anything changes
+        starts = _lambda_norms(self.optimizer)  # before anything changes
         super().step(epoch)
         for group, lambda_norm in zip(self.optimizer.param_groups, starts, strict=True):
             group["weight_decay"] = lambda_norm * (self.steps_per_epoch * self.T_i) ** -0.5
 
-    def _lambda_norm(self, index: int) -> float:
-        group = self.optimizer.param_groups[index]
-        if "weight_decay" not in group:
-            raise ValueError(
-                f"NormalizedWarmRestarts(optimizer=...) needs a weight_decay in every group, but group {index} of "
-                f"{type(self.optimizer).__name__} has none; use torch's CosineAnnealingWarmRestarts."
-            )
-        lambda_norm: float = group.setdefault("initial_weight_decay", group["weight_decay"])
-        return lambda_norm
+
+def _lambda_norms(optimizer: Optimizer) -> list[float]:
+    """Return the weight_decay that each group started with, and keep it in the group."""
+    if without := [index for index, group in enumerate(optimizer.param_groups) if "weight_decay" not in group]:
+        raise ValueError(
+            f"NormalizedWarmRestarts(optimizer=...) needs a weight_decay in every group, but group {without[0]} of "
+            f"{type(optimizer).__name__} has none; use torch's CosineAnnealingWarmRestarts."
+        )
+    return [group.setdefault("initial_weight_decay", group["weight_decay"]) for group in optimizer.param_groups]
