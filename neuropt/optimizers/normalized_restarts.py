@@ -83,7 +83,7 @@ class NormalizedWarmRestarts(CosineAnnealingWarmRestarts):
     def step(self, epoch: float | None = None) -> None:
         """Write lr and weight_decay of the next step, or of an epoch that is given."""
         starts = _lambda_norms(self.optimizer)  # before anything changes
-        super().step(epoch)
+        super().step(epoch)  # pyright: ignore[reportArgumentType]  # torch's takes fractions, though it says int elsewhere
         for group, lambda_norm in zip(self.optimizer.param_groups, starts, strict=True):
             group["weight_decay"] = lambda_norm * (self.steps_per_epoch * self.T_i) ** -0.5
 

@@ -296,6 +296,32 @@ def test_a_state_can_be_loaded_twice_and_is_not_shared() -> None:
     assert drawn[0] == drawn[1] == [next(iter(training.batches)) for _ in range(12)]
 
 
+def test_a_cyclic_schedules_state_can_be_loaded_twice() -> None:
+    def cycling() -> GrowingBatch:
+        cyclic = lr_scheduler.CyclicLR(sgd(0.5), base_lr=0.1, max_lr=0.7, step_size_up=3, cycle_momentum=False)
+        return GrowingBatch(cyclic, batch_size=4, examples=800)
+
+    original = cycling()
+    stepped(original, 4)
+    state = original.state_dict()
+    twins = [cycling(), cycling()]
+    for twin in twins:
+        twin.load_state_dict(state)
+        twin.schedule.optimizer.step()
+    after = stepped(original, 4)
+    assert [stepped(twin, 4) for twin in twins] == [after, after]
+
+
+def test_an_old_loop_ends_where_a_new_epoch_has_begun() -> None:
+    batches = following(lambda _: 1.0, batch_size=5, examples=30)
+    old = iter(batches)
+    drawn = [next(old), *batches]
+    new = next(iter(batches))
+    assert list(old) == []
+    assert sorted(example for batch in drawn for example in batch) == list(range(30))
+    assert sorted(example for batch in [new, *batches] for example in batch) == list(range(30))
+
+
 def test_loading_a_state_restores_the_rate_too() -> None:
     training, other = Training("momentum"), Training("momentum")
     training.run(10)

@@ -166,6 +166,7 @@ def test_the_model_is_left_as_it_was() -> None:
     first = ensemble(inputs)
     assert torch.equal(ensemble(inputs), first)  # nor do the snapshots change
     assert not first.requires_grad
+    assert not ensemble(inputs.clone().requires_grad_()).requires_grad
     assert [module.training for module in model.modules()] == modes
     assert modes.count(False) == 1
     assert torch.equal(model.calls, calls)
