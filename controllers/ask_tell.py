@@ -15,10 +15,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from controllers.checks import check_count, check_origin
-from controllers.controller import Outcome, Proposal, TokenSpace
+from controllers.checks import check_count, check_known, check_origin
+from controllers.controller import Known, Outcome, Proposal, TokenSpace
 from controllers.pending import Pending
-from controllers.warm_start import Known, check_known
 
 Tokens = NDArray[np.int64]
 
