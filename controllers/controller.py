@@ -24,7 +24,7 @@ Status = Literal["trained", "duplicate", "rejected", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 METRIC_MEANINGS: dict[str, str] = {
-    "updates": "updates of the policy so far (others: outcomes learnt from)",
+    "updates": "updates of the policy so far (evolution, tree: outcomes learnt from)",
     "mean_reward": "mean over the batch of the rewards earned, floors included",
     "duplicate_share": "share of duplicates among the outcomes told since the last update (without a policy: in the last tell)",
     "invalid_share": "share of rejected and failed rules among the same outcomes",

@@ -45,7 +45,9 @@ class EvolutionSettings:
     def __post_init__(self) -> None:
         fits = 2 <= self.population <= MAX_POPULATION
         require(self, "population", fits, f"a whole number from 2 to {MAX_POPULATION}")
-        require(self, "tournament", 1 <= self.tournament <= MAX_POPULATION, f"a whole number from 1 to {MAX_POPULATION}")
+        require(
+            self, "tournament", 1 <= self.tournament <= MAX_POPULATION, f"a whole number from 1 to {MAX_POPULATION}"
+        )
         require(self, "mutation", 0.0 <= self.mutation <= 1.0, "in [0, 1]")
         require(self, "crossover", 0.0 <= self.crossover <= 1.0, "in [0, 1]")
         require_one_of(self, "duplicates", DUPLICATES)
@@ -83,7 +85,7 @@ class Evolution(AskTell):
         grown = len(self._population) >= self.settings.population
         tokens = self._children(n) if grown else random_strings(self._space, n, self._generator)
         for _ in range(RETRIES):
-            again = np.array([self._recent.has(row) for row in tokens], dtype=np.bool_)
+            again = self._recent.repeated(tokens)
             if not again.any():
                 break
             tokens[again] = self._mutated(tokens[again])
@@ -96,7 +98,8 @@ class Evolution(AskTell):
     def _learn(self, outcomes: list[Outcome], kept: list[float]) -> None:
         for outcome in outcomes:
             self._join(outcome)
-        self._metrics = {**shares(outcomes), **self._population.measure()}
+        learnt = self._metrics.get("updates", 0.0) + len(outcomes)
+        self._metrics = {"updates": learnt, **shares(outcomes), **self._population.measure()}
 
     def _join(self, outcome: Outcome) -> None:
         if outcome.status == "trained":

@@ -15,6 +15,7 @@ from controllers.descent import Descent
 from controllers.policy_gradient import Lesson, PolicyGradient, likelihood_ratio
 from controllers.settings import AdamSettings
 
+
 @dataclass(frozen=True, kw_only=True)
 class PPOSettings(AdamSettings):
     """The choices of PPO; the defaults learn within hundreds of rules."""

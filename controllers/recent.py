@@ -19,9 +19,14 @@ class Recent:
     def __len__(self) -> int:
         return len(self._strings)
 
-    def has(self, tokens: NDArray[np.int64]) -> bool:
-        """Whether a string, (length,), is among them."""
-        return tokens.tobytes() in self._strings
+    def repeated(self, tokens: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Say which strings, (n, length), are among them, or stand further up in `tokens`: (n,)."""
+        again, here = np.zeros(len(tokens), dtype=np.bool_), set[bytes]()
+        for i, row in enumerate(tokens if self._size else []):
+            string = row.tobytes()
+            again[i] = string in self._strings or string in here
+            here.add(string)
+        return again
 
     def add(self, tokens: NDArray[np.int64]) -> None:
         """Remember strings, (n, length)."""
@@ -32,7 +37,9 @@ class Recent:
 
     def state_dict(self) -> dict[str, Any]:
         """Copy them as one tensor, (n, length), the oldest first."""
-        rows = np.frombuffer(b"".join(self._strings), dtype=np.int64).reshape(len(self._strings), -1 if self._strings else 0)
+        rows = np.frombuffer(b"".join(self._strings), dtype=np.int64).reshape(
+            len(self._strings), -1 if self._strings else 0
+        )
         return {"strings": torch.from_numpy(rows.copy())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -86,7 +86,8 @@ class TreeSearch(AskTell):
     def _learn(self, outcomes: list[Outcome], kept: list[float]) -> None:
         for outcome, depth in zip(outcomes, kept, strict=True):
             self._tree.earn(outcome.tokens, int(depth), self._earned(outcome))
-        self._metrics = {**shares(outcomes), "tree_nodes": float(len(self._tree))}
+        learnt = self._metrics.get("updates", 0.0) + len(outcomes)
+        self._metrics = {"updates": learnt, **shares(outcomes), "tree_nodes": float(len(self._tree))}
 
     def _earned(self, outcome: Outcome) -> float | None:
         """Return what an outcome is worth, 0 to 1; None if it does not count."""
@@ -113,4 +114,5 @@ class TreeSearch(AskTell):
             node = self._tree.after(node, token)
             if node < 0:
                 break
-        return redraw(self._space, tokens, tokens < 0, self._generator)[0]
+        complete: NDArray[np.int64] = redraw(self._space, tokens, tokens < 0, self._generator)[0]
+        return complete

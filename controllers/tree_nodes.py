@@ -34,11 +34,12 @@ class Tree:
     def choose(self, node: int, allowed: NDArray[np.bool_], draws: Table, exploration: float) -> int:
         """Return the allowed token with the largest upper confidence bound; `draws` in [0, 1) decide between equal ones."""
         tried, earned = self._tried[node, : len(allowed)], self._earned[node, : len(allowed)]
-        logarithm = math.log(max(1.0, float(tried.sum())))
-        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 where nothing was tried, which comes first
-            bound = earned / tried + exploration * np.sqrt(logarithm / tried)
-        bound = np.where(tried == 0, 1e9, bound) + 1e-9 * draws
-        return int(np.where(allowed, bound, -1.0).argmax())
+        new = allowed & (tried == 0)
+        if new.any():
+            return int(np.where(new, draws, -1.0).argmax())
+        tries = np.where(allowed, tried, 1.0)  # a forbidden token was never tried; it loses below
+        bound = earned / tries + exploration * np.sqrt(math.log(tried.sum()) / tries)
+        return int(np.where(allowed, bound + 1e-9 * draws, -1.0).argmax())
 
     def after(self, node: int, token: int) -> int:
         """Return the node that a token leads to, or -1."""
@@ -85,9 +86,9 @@ class Tree:
         if self._nodes == self._max_nodes:
             return
         if self._nodes == len(self._after):  # full: double
-            self._tried, self._earned, self._after = (
-                np.concatenate([table, np.zeros_like(table)]) for table in (self._tried, self._earned, self._after)
-            )
+            self._tried = np.concatenate([self._tried, np.zeros_like(self._tried)])
+            self._earned = np.concatenate([self._earned, np.zeros_like(self._earned)])
+            self._after = np.concatenate([self._after, np.zeros_like(self._after)])
         self._after[node, token] = self._nodes
         self._nodes += 1
 

@@ -1,8 +1,8 @@
 """What a search begins from: rules that somebody names, and what an earlier run found out.
 
-    adam,powersign        proposed before anything else, trained, and learnt from
-    first:1,first:2       likewise, the best rules of runs/first
-    first                 every reward of runs/first is learnt from; nothing of it is trained again
+adam,powersign        proposed before anything else, trained, and learnt from
+first:1,first:2       likewise, the best rules of runs/first
+first                 every reward of runs/first is learnt from; nothing of it is trained again
 """
 
 from __future__ import annotations

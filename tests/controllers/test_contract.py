@@ -177,9 +177,9 @@ class TestContract:
         assert [p.id for p in controller.ask(2)] == [0, 1]
         learnt, unlearnt = controller.state_dict(), fresh.state_dict()
         of_asking = {"generator", "pending", "metrics"}
-        assert any(
-            str(learnt[name]) != str(unlearnt[name]) for name in learnt.keys() - of_asking
-        ) or "random" in str(learnt["algorithm"])
+        assert any(str(learnt[name]) != str(unlearnt[name]) for name in learnt.keys() - of_asking) or "random" in str(
+            learnt["algorithm"]
+        )
 
     @pytest.mark.parametrize(
         ("tokens", "message"),
