@@ -11,6 +11,7 @@ Each function is pure and takes rewards of shape (batch,).
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -53,7 +54,9 @@ def rank_advantages(rewards: Tensor, power: int = RANK_POWER) -> Tensor:
     above = rewards[:, None] > rewards[None, :]
     equal = rewards[:, None] == rewards[None, :]  # (batch, batch), the diagonal included
     ranks = above.sum(dim=1) + 0.5 * (equal.sum(dim=1) - 1)
-    return z_score((ranks.double() / max(len(rewards) - 1, 1)) ** power)
+    share = ranks.double() / max(len(rewards) - 1, 1)
+    # products, not `**`, whose last bit differs between the vectorised part of a tensor and its tail, so that ties would not be ties
+    return z_score(math.prod([share] * power, start=torch.ones_like(share)))
 
 
 def z_score(rewards: Tensor) -> Tensor:
