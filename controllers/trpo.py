@@ -77,23 +77,15 @@ class TRPO(PolicyGradient):
         if not torch.isfinite(gradient).all():
             raise RuntimeError("The gradient is not finite: the policy's weights are damaged.")
         before = self.policy.log_probabilities(torch.from_numpy(lesson.tokens), lesson.allowed).detach()
-        product = self._fisher_product(lesson, before)
+        fisher = fisher_product(self._kl(lesson, before), parameters)
+
+        def product(v: Tensor) -> Tensor:
+            return fisher(v) + self.settings.damping * v
+
         x = conjugate_gradients(product, -gradient, self.settings.iterations)
         length = torch.sqrt(2 * self.settings.kl_bound / (x @ product(x)).clamp_min(1e-20))
         share, kl = self._search_line(lesson, before, loss.item(), length * x)
         return {"loss": loss.item(), "gradient_norm": float(gradient.norm()), "kl": kl, "step_share": share}
-
-    def _fisher_product(self, lesson: Lesson, before: Tensor) -> Callable[[Tensor], Tensor]:
-        """Return v -> (F + damping I) v, by differentiating the gradient of the KL divergence times v."""
-        parameters = list(self.policy.parameters())
-        slope = torch.autograd.grad(self._kl(lesson, before), parameters, create_graph=True)
-        slope_vector = _flat(slope)
-
-        def product(v: Tensor) -> Tensor:
-            rows = torch.autograd.grad(slope_vector @ v, parameters, retain_graph=True)
-            return _flat(rows) + self.settings.damping * v
-
-        return product
 
     def _kl(self, lesson: Lesson, before: Tensor) -> Tensor:
         now = self.policy.log_probabilities(torch.from_numpy(lesson.tokens), lesson.allowed)
@@ -112,6 +104,21 @@ class TRPO(PolicyGradient):
             share *= self.settings.backtrack
         vector_to_parameters(start, self.policy.parameters())
         return 0.0, 0.0
+
+
+def fisher_product(kl: Tensor, parameters: Sequence[Tensor]) -> Callable[[Tensor], Tensor]:
+    """Return v -> F v, F the second derivative of a KL divergence, by differentiating its gradient times v.
+
+    Args:
+        kl: KL(policy before, policy) with the policy at the one before; carries the gradient.
+        parameters: of the policy; v holds them one behind the other.
+    """
+    slope = _flat(torch.autograd.grad(kl, parameters, create_graph=True))
+
+    def product(v: Tensor) -> Tensor:
+        return _flat(torch.autograd.grad(slope @ v, parameters, retain_graph=True))
+
+    return product
 
 
 def _flat(tensors: Sequence[Tensor]) -> Tensor:

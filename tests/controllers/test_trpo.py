@@ -8,6 +8,7 @@ import torch
 
 from controllers import TRPO, Outcome, Policy, TRPOSettings, kl_divergence, surrogate_loss
 from controllers.conjugate_gradients import conjugate_gradients
+from controllers.trpo import fisher_product
 from tests.controllers.small_space import SmallSpace
 
 
@@ -58,31 +59,27 @@ def test_surrogate_and_its_gradient() -> None:
     assert gradient.tolist() == pytest.approx([-1.0, 0.5])
 
 
-def test_the_fisher_product_is_the_covariance_of_the_scores() -> None:
-    # E[score score^T] over every string of the space, against the second derivative of the KL divergence on those same strings,
-    # which weighs each prefix by how often it occurs among them: so each string is given as often as it is probable
-    space = SmallSpace(operands=3, unary=1, binary=2)
-    controller = TRPO(space, TRPOSettings(batch_size=2, hidden=3, embedding=2, damping=1e-9), seed=1)
+def test_the_fisher_product_is_that_of_the_covariance_of_the_scores() -> None:
+    # E[score score^T] over all strings; without weights in the softmaxes all 6 are equally probable, so that each prefix among the
+    # strings counts as often as it occurs, as in the divergence; the biases and the weights of the softmaxes have scores all the same
+    policy = Policy(SmallSpace(operands=3, unary=1, binary=2), torch.Generator().manual_seed(1), hidden=3, embedding=2)
     with torch.no_grad():
-        for parameter in controller.policy.parameters():
-            parameter.mul_(10.0)  # far from uniform
+        policy.head.zero_()
+        policy.bias.zero_()
+        for weights in (policy.embedding.weight, *policy.lstm.parameters()):
+            weights.mul_(20.0)  # so that the hidden states differ
     strings = np.array([(a, b, 0, 0, 1) for a in range(3) for b in range(3) if a != b])
-    allowed = controller.policy.allowed(strings)
-    parameters = list(controller.policy.parameters())
-    log_pi, _ = controller.policy.evaluate(strings, allowed)
+    allowed, parameters = policy.allowed(strings), list(policy.parameters())
+    log_pi, _ = policy.evaluate(strings, allowed)
+    assert log_pi.exp().tolist() == pytest.approx([1 / 6] * 6)
     scores = [torch.autograd.grad(p, parameters, retain_graph=True) for p in log_pi]
     rows = torch.stack([torch.cat([part.reshape(-1) for part in score]) for score in scores])
     v = torch.randn(rows.shape[1], generator=torch.Generator().manual_seed(3))
-    expected = rows.T @ (log_pi.detach().exp() * (rows @ v))
 
-    before = controller.policy.log_probabilities(torch.from_numpy(strings), allowed)
-    weights = log_pi.detach().exp()[:, None, None]
-    masked = before.isneginf()
-    old, new = before.detach().masked_fill(masked, 0.0), before.masked_fill(masked, 0.0)
-    kl = (weights * before.detach().exp() * (old - new)).sum()
-    slope = torch.cat([g.reshape(-1) for g in torch.autograd.grad(kl, parameters, create_graph=True)])
-    product = torch.cat([g.reshape(-1) for g in torch.autograd.grad(slope @ v, parameters)])
-    assert torch.allclose(product, expected, atol=1e-5)
+    now = policy.log_probabilities(torch.from_numpy(strings), allowed)
+    product = fisher_product(kl_divergence(now.detach(), now), parameters)(v)
+    assert product.norm() > 0.1
+    assert torch.allclose(product, rows.T @ (rows @ v) / 6, atol=1e-5)
 
 
 @pytest.mark.parametrize("bound", [0.001, 0.05, 1.0])
