@@ -22,6 +22,7 @@ from torch.optim.optimizer import ParamsT
 from neuropt.compiling.draws import drawn_like
 from neuropt.compiling.execution import Execution, Value
 from neuropt.compiling.program import compile_text
+from neuropt.compiling.ranges import range_of
 from neuropt.optimizers.arguments import check_flag, check_number
 from search_space import Rule, parse_rule
 
@@ -81,7 +82,7 @@ class RuleOptimizer(Optimizer):
     Raises:
         RuleError: a text that is not a rule.
         TypeError: a hyperparameter that the rule does not have, in the call or in a group.
-        ValueError: a value that is not finite, a negative lr, a rule that reads T without `decay_steps`, a hyperparameter of the rule
+        ValueError: a value that is not finite or outside the range that torch gives its name (`range_of`), a negative lr, a rule that reads T without `decay_steps`, a hyperparameter of the rule
             whose name a parameter group needs for itself.
         RuntimeError: a sparse gradient, at `step`.
 
@@ -149,8 +150,9 @@ class RuleOptimizer(Optimizer):
             raise ValueError(f"all groups have one rule, {self.defaults['rule']!r}, but got {group['rule']!r}.")
         check_number(f"{owner}(lr=...)", group["lr"])
         check_flag(f"{owner}(maximize=...)", group["maximize"])
-        for name, _ in self.rule.hyperparameters:
-            check_number(f"{owner}({name}=...)", group[name], low=-torch.inf, above_low=True)
+        for name, own in self.rule.hyperparameters:
+            low, high = range_of(name, own) or (-torch.inf, torch.inf)
+            check_number(f"{owner}({name}=...)", group[name], low, high, above_low=low == -torch.inf)
         if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
             raise TypeError(f"{owner}(seed=...) must be an integer, but got {group['seed']!r}.")
         if group["decay_steps"] is not None:

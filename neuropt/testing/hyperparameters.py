@@ -112,11 +112,11 @@ def _agrees(subject: Subject, name: str) -> bool:
 
 
 def _others(value: Any) -> tuple[Any, ...]:
-    """Return values to try in place of one: half of it, or a tenth for 0; then the next whole number for a whole number."""
+    """Return values to try in place of one: the next whole number, half a number, a tenth for 0."""
     if isinstance(value, tuple):
-        return (tuple(_others(x)[0] for x in value),)
+        return (tuple(_others(x)[-1] for x in value),)
     near = 0.5 * value if value else 0.1
-    return (near, value + 1) if isinstance(value, int) else (near,)
+    return (value + 1, near) if isinstance(value, int) else (near,)
 
 
 def _numbers(group: dict[str, Any]) -> list[str]:
