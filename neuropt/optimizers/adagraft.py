@@ -7,7 +7,8 @@ AdaGraft(M = X, D = X)           X
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, overload
 
 import torch
@@ -106,10 +107,11 @@ class AdaGraft(Optimizer):
 
     def _add_to_child(self, role: str, param_group: dict[str, Any]) -> None:
         theirs = {"params": list(param_group["params"]), **param_group.get(role, {})}
-        if role in self._children:
-            self._children[role].add_param_group(theirs)
-        else:
-            made = self._makers[role]([theirs])
+        with _in_float32(param_group["params"]):
+            made = None if role in self._children else self._makers[role]([theirs])
+            if made is None:
+                self._children[role].add_param_group(theirs)
+        if made is not None:
             if not isinstance(made, Optimizer):
                 raise TypeError(f"AdaGraft({role}=...) must make an optimizer, but got {made!r}.")
             self._children[role] = made
@@ -129,9 +131,10 @@ class AdaGraft(Optimizer):
         groups = state_dict["param_groups"]
         for role, child in self._children.items():
             states = {index: state[role] for index, state in state_dict["state"].items() if role in state}
-            child.load_state_dict(
-                {"state": states, "param_groups": [{**group[role], "params": group["params"]} for group in groups]}
-            )
+            with _in_float32([w for group in self.param_groups for w in group["params"]]):
+                child.load_state_dict(
+                    {"state": states, "param_groups": [{**group[role], "params": group["params"]} for group in groups]}
+                )
             for w, state in child.state.items():
                 self.state[w][role] = state
 
@@ -182,13 +185,14 @@ class AdaGraft(Optimizer):
         for w in weights:
             if role in self.state[w]:  # what load_state_dict has put there
                 child.state[w] = self.state[w][role]
-        before = [w.clone() for w in weights]
-        try:
-            child.step()
-            steps = [_wide(w) - _wide(b) for w, b in zip(weights, before, strict=True)]
-        finally:
-            for w, b in zip(weights, before, strict=True):
-                w.copy_(b)
+        with _in_float32(weights):
+            before = [w.clone() for w in weights]
+            try:
+                child.step()
+                steps = [w - b for w, b in zip(weights, before, strict=True)]
+            finally:
+                for w, b in zip(weights, before, strict=True):
+                    w.copy_(b)
         for w in weights:
             if w in child.state:
                 self.state[w][role] = child.state[w]
@@ -230,8 +234,19 @@ def _cycle(group: dict[str, Any], momentum: float) -> None:
         group["momentum"] = momentum
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+@contextmanager
+def _in_float32(weights: Iterable[Tensor]) -> Iterator[None]:
+    """Make float16 and bfloat16 parameters and their gradients float32 for a while: a small step would vanish beside the weights."""
+    kept = [(w, w.data, w.grad) for w in weights if w.dtype in (torch.float16, torch.bfloat16)]
+    try:
+        for w, data, grad in kept:
+            w.grad, w.data = None, data.float()
+            w.grad = grad.float() if grad is not None else None
+        yield
+    finally:
+        for w, data, grad in kept:
+            w.grad, w.data = None, data
+            w.grad = grad
 
 
 def _norms(steps: Iterable[Tensor]) -> list[Tensor]:
