@@ -1,5 +1,6 @@
 """The subcommands: dataclasses whose fields are flags, whose docstrings are help texts, and which do one thing when called."""
 
+from neuropt.commands.checking import Check
 from neuropt.commands.command import Command
 from neuropt.commands.listings import Controllers, Optimizers, Spaces, Tasks
 from neuropt.commands.rules import Export, Show, Top
@@ -10,6 +11,7 @@ COMMANDS: dict[str, type[Command]] = {
     "top": Top,
     "show": Show,
     "export": Export,
+    "check": Check,
     "evaluate": Evaluate,
     "spaces": Spaces,
     "controllers": Controllers,

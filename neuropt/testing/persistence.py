@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import re
 from typing import Any
 
 import torch
@@ -48,7 +49,9 @@ def _round_trip(subject: Subject, dtype: torch.dtype) -> None:
     try:
         loaded = torch.load(saved, weights_only=True)
     except pickle.UnpicklingError as error:
-        raise Unmet(f"expected torch.load(weights_only=True) to load it, but: {str(error).splitlines()[0]}") from error
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it holds {refused[1]}" if refused else str(error).splitlines()[0]
+        raise Unmet(f"expected torch.load(weights_only=True) to load the state_dict, but {what}") from error
     second = subject.make(parameters(dtype=dtype))
     with torch.no_grad():
         for w, trained in zip(placed(second), weights(first), strict=True):

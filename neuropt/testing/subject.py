@@ -127,9 +127,10 @@ def _own_arguments(kind: type[Optimizer], defaults: Mapping[str, Any]) -> dict[s
 
 
 def _keywords(factory: Callable[..., Optimizer]) -> dict[str, Any]:
-    fixed = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-    parameters = [p for p in inspect.signature(factory).parameters.values() if p.kind not in fixed]
-    return {p.name: p.default for p in parameters[1:]}  # the first is the list of weights
+    """Return the keywords in a signature and their defaults; the first parameter is the list of weights."""
+    open_kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    parameters = [p for p in inspect.signature(factory).parameters.values() if p.kind not in open_kinds]
+    return {p.name: p.default for p in parameters[1:]}
 
 
 def _is_open(factory: Callable[..., Optimizer]) -> bool:

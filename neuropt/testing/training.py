@@ -48,10 +48,8 @@ CYCLIC: dict[str, Callable[[Optimizer, float], lr_scheduler.LRScheduler]] = {
 def schedulers(subject: Subject) -> str:
     """Each of torch's schedulers moves the lr of the groups as it moves that of torch's SGD."""
     for name, schedule in SCHEDULERS.items():
-        optimizer = subject.make(parameters())
-        _set_lr(optimizer, 0.05)
-        reference = torch.optim.SGD(parameters(), lr=0.05)
-        expected, got = (_learning_rates(o, schedule(o)) for o in (reference, optimizer))
+        optimizer, reference = subject.make(parameters([(2,)])), torch.optim.SGD(parameters([(2,)]))
+        expected, got = (_learning_rates(o, schedule) for o in (reference, optimizer))
         if expected != got:
             raise Unmet(f"{name}: expected learning rates {_short(expected)}, but got {_short(got)}")
     return f"{len(SCHEDULERS)} of torch's schedulers move lr"
@@ -105,17 +103,16 @@ def _scaled(w: Tensor, step: int, place: int) -> Tensor:
     return 4 * gradient(w, step, place)
 
 
-def _set_lr(optimizer: Optimizer, lr: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = lr
-
-
-def _learning_rates(optimizer: Optimizer, scheduler: Any) -> list[float]:
-    seen = []
-    for step in range(STEPS):
-        take_steps(optimizer, [step])
+def _learning_rates(optimizer: Optimizer, schedule: Callable[[Optimizer], Any]) -> list[float]:
+    """Return the lr that the group has after each step, from 0.05."""
+    (group,), seen = optimizer.param_groups, []
+    group["lr"] = 0.05
+    take_steps(optimizer, range(1))
+    scheduler = schedule(optimizer)
+    for _ in range(STEPS):
+        optimizer.step()
         scheduler.step(1.0) if isinstance(scheduler, lr_scheduler.ReduceLROnPlateau) else scheduler.step()
-        seen.append(float(optimizer.param_groups[0]["lr"]))
+        seen.append(float(group["lr"]))
     return seen
 
 
