@@ -16,6 +16,8 @@ from neuropt.shadowing import check_not_shadowed
 check_not_shadowed()
 
 if TYPE_CHECKING:
+    import neuropt.optimizers
+    import neuropt.testing
     from controllers import create_controller
     from neuropt.compiling.create import create_optimizer
     from neuropt.compiling.rule_optimizer import RuleOptimizer
@@ -82,6 +84,9 @@ _HOMES = {
 }
 """Where each public name lives; the imports above say the same to type checkers, and a test compares the two."""
 
+_PARTS = ("optimizers", "testing")
+"""Public packages with names of their own: `neuropt.optimizers.Lion`, `neuropt.testing.check_optimizer`."""
+
 
 if not TYPE_CHECKING:  # a type checker should report a name that does not exist
 
@@ -91,6 +96,8 @@ if not TYPE_CHECKING:  # a type checker should report a name that does not exist
                 value = getattr(import_module(module), name)
                 globals()[name] = value
                 return value
+        if name in _PARTS:
+            return import_module(f"neuropt.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

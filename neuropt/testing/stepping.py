@@ -118,7 +118,7 @@ def closure(subject: Subject) -> str:
         w.grad = gradient(w, 0, place)  # stale: the closure makes new ones
     expected = float(sum((w.detach() ** 2).sum() for w in placed(optimizer)))
     with torch.no_grad():
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         returned = optimizer.step(closure)  # type: ignore[arg-type]  # torch's own may return tensors
         if torch.is_grad_enabled():
             raise Unmet("expected gradients to be disabled again after the closure, but they are enabled")

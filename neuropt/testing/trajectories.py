@@ -7,6 +7,7 @@ the same ones. Random updates repeat too: torch's generator is seeded at every s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -23,12 +24,12 @@ Gradient = Callable[[Tensor, int, int], Tensor]
 def parameters(shapes: Iterable[tuple[int, ...]] = SHAPES, dtype: torch.dtype = torch.float64) -> list[Tensor]:
     """Return leaves of fixed values between 0.5 and 1.5 in size, of both signs."""
     drawn = (_drawn(shape, 7 * index + 1, dtype) for index, shape in enumerate(shapes))
-    return [x.add_(0.5 * torch.sgn(x)).requires_grad_() for x in drawn]
+    return [(x + 0.5 * torch.sgn(x)).requires_grad_() for x in drawn]
 
 
 def gradient(w: Tensor, step: int, place: int) -> Tensor:
     """Return the gradient of one parameter at one step: between 0.05 and 1 in size, of both signs."""
-    return _drawn(tuple(w.shape), 1000 * (step + 1) + place, w.dtype).to(w.device)
+    return _drawn(tuple(w.shape), 1000 * (step + 1) + place, w.dtype).clone()
 
 
 def placed(optimizer: Optimizer) -> list[Tensor]:
@@ -46,7 +47,7 @@ def take_steps(
 ) -> Optimizer:
     """Step once for each of `steps`, with gradients for all parameters or for those at the places `only`."""
     for number in steps:
-        torch.manual_seed(number)
+        torch.default_generator.manual_seed(number)  # torch.manual_seed would also seed every accelerator
         for place, w in enumerate(placed(optimizer)):
             w.grad = gradient_of(w, number, place) if only is None or place in only else None
         (step or optimizer.step)()
@@ -90,6 +91,7 @@ def distance(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     return max(float((x.double() - y.double()).abs().max()) for x, y in zip(one, other, strict=True))
 
 
+@lru_cache(maxsize=4096)
 def _drawn(shape: tuple[int, ...], seed: int, dtype: torch.dtype) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     real = torch.float64 if not dtype.is_complex else torch.complex128
