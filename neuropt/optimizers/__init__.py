@@ -7,6 +7,7 @@ from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
 from neuropt.optimizers.growing_batch import GrowingBatch
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.named_schedules import NamedSchedule, create_schedule, named_schedules
 from neuropt.optimizers.normalized_restarts import NormalizedWarmRestarts
 from neuropt.optimizers.powersign import PowerSign
 from neuropt.optimizers.schedules import LinearCosineLR, NoamLR, NoisyLinearCosineLR
@@ -26,6 +27,7 @@ __all__ = [
     "LinearCosineLR",
     "Lion",
     "NamedOptimizer",
+    "NamedSchedule",
     "NoamLR",
     "NoisyLinearCosineLR",
     "NormalizedWarmRestarts",
@@ -35,7 +37,9 @@ __all__ = [
     "Yogi",
     "cosine_decay",
     "create_named",
+    "create_schedule",
     "linear_decay",
     "named_optimizers",
+    "named_schedules",
     "restart_decay",
 ]
