@@ -2,7 +2,7 @@
 
 from neuropt.commands.checking import Check
 from neuropt.commands.command import Command
-from neuropt.commands.listings import Controllers, Optimizers, Spaces, Tasks
+from neuropt.commands.listings import Controllers, Optimizers, Schedules, Spaces, Tasks
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
 
@@ -17,6 +17,7 @@ COMMANDS: dict[str, type[Command]] = {
     "controllers": Controllers,
     "tasks": Tasks,
     "optimizers": Optimizers,
+    "schedules": Schedules,
 }
 
 __all__ = ["COMMANDS", "Command"]

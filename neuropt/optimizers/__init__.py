@@ -5,11 +5,15 @@ from neuropt.optimizers.adagraft import AdaGraft
 from neuropt.optimizers.adam import Adam
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
+from neuropt.optimizers.growing_batch import GrowingBatch
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.named_schedules import NamedSchedule, create_schedule, named_schedules
+from neuropt.optimizers.normalized_restarts import NormalizedWarmRestarts
 from neuropt.optimizers.powersign import PowerSign
 from neuropt.optimizers.schedules import LinearCosineLR, NoamLR, NoisyLinearCosineLR
 from neuropt.optimizers.sgdw import SGDW
 from neuropt.optimizers.sign_decay import cosine_decay, linear_decay, restart_decay
+from neuropt.optimizers.snapshots import SnapshotEnsemble, SnapshotLR
 from neuropt.optimizers.yogi import Yogi
 
 __all__ = [
@@ -19,16 +23,23 @@ __all__ = [
     "AdaGraft",
     "Adam",
     "AddSign",
+    "GrowingBatch",
     "LinearCosineLR",
     "Lion",
     "NamedOptimizer",
+    "NamedSchedule",
     "NoamLR",
     "NoisyLinearCosineLR",
+    "NormalizedWarmRestarts",
     "PowerSign",
+    "SnapshotEnsemble",
+    "SnapshotLR",
     "Yogi",
     "cosine_decay",
     "create_named",
+    "create_schedule",
     "linear_decay",
     "named_optimizers",
+    "named_schedules",
     "restart_decay",
 ]
