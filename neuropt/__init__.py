@@ -16,9 +16,8 @@ from neuropt.shadowing import check_not_shadowed
 check_not_shadowed()
 
 if TYPE_CHECKING:
-    import neuropt.optimizers
-    import neuropt.testing
     from controllers import create_controller
+    from neuropt import optimizers, testing
     from neuropt.compiling.create import create_optimizer
     from neuropt.compiling.rule_optimizer import RuleOptimizer
     from neuropt.config import SearchConfig
@@ -51,17 +50,20 @@ __all__ = [
     "find_rule",
     "get_task",
     "load_space",
+    "optimizers",
     "parse_rule",
     "register_task",
     "run_search",
     "same_rule",
     "simplify",
+    "testing",
     "to_latex",
     "zoo",
 ]
 
 _HOMES = {
     "controllers": ("create_controller",),
+    "neuropt": ("optimizers", "testing"),
     "neuropt.compiling.create": ("create_optimizer",),
     "neuropt.compiling.rule_optimizer": ("RuleOptimizer",),
     "neuropt.config": ("SearchConfig",),
@@ -84,20 +86,15 @@ _HOMES = {
 }
 """Where each public name lives; the imports above say the same to type checkers, and a test compares the two."""
 
-_PARTS = ("optimizers", "testing")
-"""Public packages with names of their own: `neuropt.optimizers.Lion`, `neuropt.testing.check_optimizer`."""
-
-
 if not TYPE_CHECKING:  # a type checker should report a name that does not exist
 
     def __getattr__(name: str) -> object:
         for module, names in _HOMES.items():
             if name in names:
-                value = getattr(import_module(module), name)
+                is_part = module == __name__
+                value = import_module(f"{module}.{name}") if is_part else getattr(import_module(module), name)
                 globals()[name] = value
                 return value
-        if name in _PARTS:
-            return import_module(f"neuropt.{name}")
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

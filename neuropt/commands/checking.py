@@ -9,7 +9,9 @@ from tyro.conf import Positional, arg
 
 from neuropt.commands.printing import print_json, print_rows
 
-TARGET_HELP = "MODULE:CLASS, FILE.py:CLASS, a name that `neuropt optimizers` lists, or a rule; a module or file is imported"
+TARGET_HELP = (
+    "MODULE:CLASS, FILE.py:CLASS, a name that `neuropt optimizers` lists, or a rule; a module or file is imported"
+)
 
 
 @dataclass(frozen=True)

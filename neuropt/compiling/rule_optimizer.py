@@ -82,7 +82,8 @@ class RuleOptimizer(Optimizer):
     Raises:
         RuleError: a text that is not a rule.
         TypeError: a hyperparameter that the rule does not have, in the call or in a group.
-        ValueError: a value that is not finite or outside the range that torch gives its name (`range_of`), a negative lr, a rule that reads T without `decay_steps`, a hyperparameter of the rule
+        ValueError: a value that is not finite or outside the range that torch gives its name (`range_of`), a negative lr, a rule that
+            reads T without `decay_steps`, a hyperparameter of the rule
             whose name a parameter group needs for itself.
         RuntimeError: a sparse gradient, at `step`.
 

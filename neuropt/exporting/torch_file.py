@@ -206,7 +206,7 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
 
 def _checks(hyperparameters: Mapping[str, float]) -> str:
     """Return the lines that refuse bad values of lr and hyperparameters."""
-    values = {"lr": 0.0} | hyperparameters
+    values = {"lr": 0.0, **hyperparameters}
     ranges = {name: found for name, own in values.items() if (found := range_of(name, own))}
     claims = (
         # a claim, how it is said, and of which hyperparameters

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
 
 from neuropt.testing.subject import NotApplicable, Subject, Unmet, is_numeric, numeric_keywords
-from neuropt.testing.trajectories import distance, expect_same, parameters, placed, take_steps, weights
+from neuropt.testing.trajectories import distance, expect_same, parameters, take_steps, weights
 
 FRACTIONS = ("betas", "beta", "beta1", "beta2", "momentum")
 """Decays of averages: never below 0; of our own classes also below 1."""
@@ -26,7 +26,9 @@ def hyperparameters_in_groups(subject: Subject) -> str:
     names = ["lr", *(name for name in numeric_keywords(subject.kind) if name != "lr")]
     for index, group in enumerate(optimizer.param_groups):
         if missing := [name for name in names if name not in group]:
-            raise Unmet(f"expected {', '.join(missing)} in every parameter group, but group {index} has {_named(group)}")
+            raise Unmet(
+                f"expected {', '.join(missing)} in every parameter group, but group {index} has {_named(group)}"
+            )
     return f"{', '.join(names)} in every group"
 
 
@@ -52,23 +54,18 @@ def bad_values_refused(subject: Subject) -> str:
 
     Strict: so are NaN, infinity and a beta of 1, in a group too; and the message names the argument.
     """
-    tried = 0
-    for name, value in _bad_values(subject):
-        tried += 1
-        calls: dict[str, Callable[[], Any]] = {
-            f"{name}={value!r}": lambda name=name, value=value: subject.make(parameters(), **{name: value})
-        }
+    bad = list(_bad_values(subject))
+    for name, value in bad:
+        said, named = f"{name}={value!r}", name if subject.strict else ""
+        _expect_value_error(partial(subject.make, parameters(), **{name: value}), said, named)
         if subject.strict:
             group = {"params": parameters(), name: value}
-            calls[f"a group with {name}={value!r}"] = lambda group=group: subject.make([dict(group)])
-            calls[f"add_param_group with {name}={value!r}"] = lambda group=group: subject.make(
-                parameters()
-            ).add_param_group(dict(group))
-        for said, call in calls.items():
-            _expect_value_error(call, said, name if subject.strict else "")
-    if not tried:
+            _expect_value_error(partial(subject.make, [dict(group)]), f"a group with {said}", named)
+            add = subject.make(parameters()).add_param_group
+            _expect_value_error(partial(add, dict(group)), f"add_param_group with {said}", named)
+    if not bad:
         raise NotApplicable("the factory takes none of " + ", ".join(SIZES + FRACTIONS))
-    return f"{tried} bad values refused"
+    return f"{len(bad)} bad values refused"
 
 
 def unknown_keyword_refused(subject: Subject) -> str:
@@ -169,7 +166,7 @@ def _is_fraction(value: Any) -> bool:
     return all(0 <= x < 1 for x in (value if isinstance(value, tuple) else (value,)))
 
 
-def _expect_value_error(call: Callable[[], Optimizer | None], said: str, name: str) -> None:
+def _expect_value_error(call: Callable[[], Any], said: str, name: str) -> None:
     try:
         call()
     except ValueError as error:

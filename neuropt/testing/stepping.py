@@ -49,7 +49,9 @@ def step_count(subject: Subject) -> str:
     """`state[w]["step"]`, where it is kept, is a float32 tensor on the CPU that counts the parameter's own gradients."""
     optimizer = take_steps(subject.make(parameters()), range(2), only={0})
     take_steps(optimizer, range(2, 3))
-    counts = [(optimizer.state[w]["step"], n) for w, n in zip(placed(optimizer), (3, 1), strict=True) if _counts(optimizer, w)]
+    counts = [
+        (optimizer.state[w]["step"], n) for w, n in zip(placed(optimizer), (3, 1), strict=True) if _counts(optimizer, w)
+    ]
     # torch's own keep it in float64 where that is the default type
     dtypes = {torch.float32, torch.get_default_dtype()} & {torch.float32, torch.float64}
     for count, expected in counts:
@@ -145,7 +147,9 @@ def step_hooks(subject: Subject) -> str:
         take_steps(optimizer, [step])
         before, after = ([w for when, w in seen if when == wanted] for wanted in ("before", "after"))
         if not before or not after:
-            raise Unmet(f"expected a hook before and one after the update, but {[when for when, _ in seen] or 'none'} ran")
+            raise Unmet(
+                f"expected a hook before and one after the update, but {[when for when, _ in seen] or 'none'} ran"
+            )
         if distance(start, before[-1]) or distance(after[0], weights(optimizer)):
             raise Unmet("expected the update between the hooks, but weights moved before the first or after the second")
         moved += distance(before[-1], after[0])

@@ -18,12 +18,12 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 
-class Unmet(Exception):  # noqa: N818  # it ends a check, and never leaves the suite
-    """A claim does not hold; the message says what was expected and what happened."""
+class Unmet(Exception):
+    """A claim does not hold, which ends a check; the message says what was expected and what happened."""
 
 
-class NotApplicable(Exception):  # noqa: N818  # it ends a check, and never leaves the suite
-    """A check does not concern this optimizer; the message says why."""
+class NotApplicable(Exception):
+    """A check does not concern this optimizer, and ends; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +96,9 @@ def subject_of(factory: Callable[..., Optimizer], *, strict: bool, backend: str 
         raise TypeError(f"factory(params) must make a torch.optim.Optimizer, but made {made!r}.")
     kind, is_open = type(made), _is_open(factory)
     own = _own_arguments(kind, made.defaults)
-    names = _keywords(factory).keys()
+    names = set(_keywords(factory))
     if is_open or own is not None:
-        names |= _keywords(kind).keys() | (own or {}).keys()
+        names |= {*_keywords(kind), *(own or {})}
     return Subject(factory, kind, dict(made.defaults), frozenset(names), own, is_open, strict, backend)
 
 

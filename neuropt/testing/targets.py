@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from torch.optim import Optimizer
 
@@ -104,8 +104,7 @@ def _file(path: Path) -> ModuleType:
 def _attribute(module: ModuleType, where: str, name: str) -> Callable[..., Optimizer]:
     found = getattr(module, name, None)
     if callable(found):
-        factory: Callable[..., Optimizer] = found
-        return factory
+        return cast(Callable[..., Optimizer], found)
     others = sorted(
         key
         for key, value in vars(module).items()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -12,6 +11,7 @@ from torch.optim import Optimizer
 from neuropt.testing.subject import NotApplicable, Subject, Unmet
 from neuropt.testing.trajectories import (
     CLOSE,
+    Gradient,
     distance,
     expect_moved,
     expect_same,
@@ -62,7 +62,9 @@ def double_precision(subject: Subject) -> str:
     base = end()
     moved = distance(base, end(weight=1e-10))
     if not 1e-12 < moved < 1e-8:
-        raise Unmet(f"a change of 1e-10 in a float64 parameter: expected about as much after 4 steps, but got {moved:.2g}")
+        raise Unmet(
+            f"a change of 1e-10 in a float64 parameter: expected about as much after 4 steps, but got {moved:.2g}"
+        )
     coarse, fine = distance(base, end(first=1e-5)), distance(base, end(first=1e-10))
     # signs jump, and equal gradients may give equal steps: only a smooth, visible response has a proportion
     if 1e-9 < coarse < 1e-3 and not 1e-6 * coarse < fine < 1e-4 * coarse:
@@ -90,9 +92,9 @@ def non_contiguous(subject: Subject) -> str:
     """Parameters and gradients that are not contiguous, such as transposed ones, step like contiguous ones."""
     (w,) = parameters([(3, 4)])
     expected = weights(take_steps(subject.make([w]), range(3)))
-    cases = {
+    cases: dict[str, tuple[Callable[[Tensor], Tensor], Gradient]] = {
         "a transposed parameter": (_column_major, gradient),
-        "a transposed gradient": (torch.clone, lambda *at: _column_major(gradient(*at))),
+        "a transposed gradient": (Tensor.contiguous, lambda *at: _column_major(gradient(*at))),
         "both transposed": (_column_major, lambda *at: _column_major(gradient(*at))),
     }
     for what, (form, gradient_of) in cases.items():
@@ -127,10 +129,14 @@ def sparse_gradients(subject: Subject) -> str:
 
 
 def complex_parameters(subject: Subject) -> str:
-    """A complex parameter steps as the pair of its real and imaginary part. Where complex parameters raise, it does not apply."""
-    pairs = subject.make([torch.view_as_real(z.detach()).clone().requires_grad_() for z in _complex()])
+    """A complex parameter steps as the pair of its real and imaginary part, with weight decay too where there is one.
+
+    Where complex parameters raise, it does not apply.
+    """
+    hyper = {"weight_decay": 0.1} if "weight_decay" in subject.names else {}
+    pairs = subject.make([torch.view_as_real(z.detach()).clone().requires_grad_() for z in _complex()], **hyper)
     try:
-        complexes = take_steps(subject.make(_complex()), range(3))
+        complexes = take_steps(subject.make(_complex(), **hyper), range(3))
     except Exception as error:
         raise NotApplicable(f"complex parameters raise {type(error).__name__}: {str(error).splitlines()[0]}") from error
 
@@ -179,7 +185,7 @@ def _visible_lr(subject: Subject) -> float:
     return lr * MOVE / moved
 
 
-def _at_lr(subject: Subject, leaves: Sequence[Tensor], lr: float, gradient_of: Any = None) -> Optimizer:
+def _at_lr(subject: Subject, leaves: Sequence[Tensor], lr: float, gradient_of: Gradient | None = None) -> Optimizer:
     """Take four steps at a learning rate, from gradients that are the same numbers in every type, as far as it holds them."""
     optimizer = subject.make(leaves)
     optimizer.param_groups[0]["lr"] = lr
@@ -210,4 +216,3 @@ def _is_clear(error: Exception, words: tuple[str, ...]) -> bool:
     message = str(error).lower()
     on_purpose = isinstance(error, RuntimeError | ValueError | TypeError) and not isinstance(error, NotImplementedError)
     return on_purpose and "aten::" not in message and any(word in message for word in words)
-

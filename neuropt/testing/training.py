@@ -84,7 +84,7 @@ def momentum_cycling(subject: Subject) -> str:
 def grad_scaler(subject: Subject) -> str:
     """Under torch.amp.GradScaler a step sees unscaled gradients, and is skipped where a gradient is infinite."""
     scaled, plain = (subject.make(parameters(dtype=torch.float32)) for _ in range(2))
-    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)  # type: ignore[attr-defined]  # torch does not list it
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
 
     def step() -> None:
         scaler.scale(torch.zeros(()))

@@ -32,7 +32,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("target", ["mine:Mine", "mine.py:Mine", "mine:halved", "torch.optim:SGD", "lion", "addsign-ld", "sign(g)"])
+@pytest.mark.parametrize(
+    "target", ["mine:Mine", "mine.py:Mine", "mine:halved", "torch.optim:SGD", "lion", "addsign-ld", "sign(g)"]
+)
 def test_a_class_a_function_a_name_and_a_rule_are_checked(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     ended = run_here(capsys, "check", target, "--backend", "none")
     assert (ended.code, ended.err) == (0, "")

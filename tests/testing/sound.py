@@ -91,5 +91,5 @@ class Sound(Optimizer):
         gradients, beta = [self.gradient(w, group) for w in weights], group["momentum"]
         corrections = [1 - beta ** self.count(w, group) for w in weights]
         averages = [self.state[w]["exp_avg"] for w in weights]
-        torch._foreach_lerp_(averages, gradients, 1 - beta)
-        torch._foreach_add_(weights, torch._foreach_div(averages, corrections), alpha=-float(group["lr"]))
+        for w, g, m, correction in zip(weights, gradients, averages, corrections, strict=True):
+            w.sub_(group["lr"] * m.lerp_(g, 1 - beta) / correction)

@@ -10,7 +10,9 @@ from torch.optim import Optimizer
 
 import neuropt
 from neuropt.testing import ConformanceError, Report, check_optimizer, checks
-from tests.testing.faulty import FAULTS, STRICT_FAULTS, AnyKeyword, Ascent, MomentumReadOnce, OtherWhenCompiled
+from tests.testing.faults import FAULTS, STRICT_FAULTS
+from tests.testing.faulty_steps import AnyKeyword, Ascent, MomentumReadOnce
+from tests.testing.faulty_tensors import OtherWhenCompiled
 from tests.testing.sound import Sound
 
 
@@ -82,7 +84,7 @@ FORMS: list[Any] = [
 @pytest.mark.parametrize("form", FORMS, ids=["class", "partial", "fixed", "lr", "keywords", "anything"])
 def test_a_factory_may_be_a_class_a_partial_or_a_function_with_or_without_keywords(form: Any) -> None:
     sound = check(form(Sound))
-    assert statuses(sound) == {name: "passed" for name in checks()} | {"compiled_step": "not applicable"}
+    assert statuses(sound) == dict.fromkeys(checks(), "passed") | {"compiled_step": "not applicable"}
     for fault in (AnyKeyword, MomentumReadOnce):
         assert failed(check(form(fault))) == FAULTS[fault]
 
@@ -120,13 +122,15 @@ def test_an_exception_in_a_check_is_its_row_and_the_others_go_on() -> None:
 
 
 def test_a_factory_that_makes_no_optimizer_is_an_error_of_the_caller() -> None:
-    with pytest.raises(TypeError, match=r"check_optimizer\(factory\) must be a class or function of parameters, but got 3"):
+    with pytest.raises(
+        TypeError, match=r"check_optimizer\(factory\) must be a class or function of parameters, but got 3"
+    ):
         check_optimizer(3)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(TypeError, match=r"must make a torch.optim.Optimizer, but made \["):
         check_optimizer(list)  # type: ignore[arg-type]  # on purpose
     with pytest.raises(ValueError, match=r"raised TypeError: .*'rule'; give what it needs by functools.partial"):
         check_optimizer(neuropt.RuleOptimizer)
-    with pytest.raises(ValueError, match="on_fail=.* must be 'raise' or None, but got 'warn'"):
+    with pytest.raises(ValueError, match=r"on_fail=.* must be 'raise' or None, but got 'warn'"):
         check_optimizer(Sound, on_fail="warn")  # type: ignore[arg-type]  # on purpose
 
 

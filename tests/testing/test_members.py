@@ -42,22 +42,20 @@ def test_every_name_passes(name: str) -> None:
 @pytest.mark.parametrize("name", zoo())
 def test_every_rule_of_the_zoo_passes(name: str) -> None:
     rule = zoo()[name]
-    planned = {"decay_steps": STEPS} if rule.reads("T") else {}
+    planned: dict[str, Any] = {"decay_steps": STEPS} if rule.reads("T") else {}
     check_optimizer(partial(create_optimizer, rule, **planned), strict=True, backend=None)
 
 
-QUICK = ("sgd", "powersign-ld", "radam", "adagraft-sgd-adam", "bello-16")  # no state, T, numbers, reductions, draws
-EXPORTED = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in zoo()]
-
-
-@pytest.mark.parametrize("name", EXPORTED)
+@pytest.mark.parametrize("name", zoo())
 def test_every_exported_file_passes(name: str, tmp_path: Path) -> None:
     rule = zoo()[name]
     exported = partial(_exported(name, tmp_path), **({"decay_steps": STEPS} if rule.reads("T") else {}))
     check_optimizer(exported, strict=True, backend=None)
 
 
-@pytest.mark.parametrize("rule", ["sign(g)", "s = 0.9 * prev(s) + norm(g); u = m / s", "drop(g, 0.2) + noise(0.01) * g"])
+@pytest.mark.parametrize(
+    "rule", ["sign(g)", "s = 0.9 * prev(s) + norm(g); u = m / s", "drop(g, 0.2) + noise(0.01) * g"]
+)
 def test_any_rule_passes_compiled_too(rule: str) -> None:
     check_optimizer(partial(create_optimizer, parse_rule(rule)), strict=True, backend="eager")
 
