@@ -145,8 +145,9 @@ def print_paragraphs(listed: list[Listing]) -> None:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    indents = {"initial_indent": " " * INDENT, "subsequent_indent": " " * (INDENT + 2)}
-    return textwrap.wrap(text, max(width - 1, 20), break_on_hyphens=False, break_long_words=False, **indents)
+    first, later = " " * INDENT, " " * (INDENT + 2)
+    whole = {"break_on_hyphens": False, "break_long_words": False}
+    return textwrap.wrap(text, max(width - 1, 20), initial_indent=first, subsequent_indent=later, **whole)
 
 
 def in_full(entry: Listing) -> Iterator[str]:

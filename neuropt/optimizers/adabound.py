@@ -10,7 +10,8 @@ from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas, check_number, scalar
 from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, like, settled, with_decay
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, like, settled, with_decay
+from neuropt.optimizers.loop_optimizer import State
 
 
 class AdaBound(DenseOptimizer):

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas, check_number, scalar
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like, settled, with_decay
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like, settled, with_decay
+from neuropt.optimizers.loop_optimizer import State
 
 
 class AdamEpsHat(DenseOptimizer):

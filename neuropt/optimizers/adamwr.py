@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from neuropt.optimizers.arguments import check_betas, check_number, scalar
-from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like, settled
-from neuropt.optimizers.warm_restarts import check_restarts, restarted
+from neuropt.optimizers.arguments import check_betas, check_number
+from neuropt.optimizers.dense_optimizer import like, settled
+from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.warm_restarts import WarmRestarts, descend_restarted
 
 
-class AdamWR(DenseOptimizer):
+class AdamWR(WarmRestarts):
     """Adam with decoupled weight decay, both multiplied by a cosine that falls to eta_min and starts again.
 
     m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
@@ -76,15 +76,10 @@ class AdamWR(DenseOptimizer):
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
-        """Refuse betas outside [0, 1), a negative eps, and what `check_restarts` refuses."""
+        """Refuse betas outside [0, 1), a negative eps, and bad restarts."""
+        super().check_own(group)
         check_betas("AdamWR(betas=...)", group["betas"], count=2)
         check_number("AdamWR(eps=...)", group["eps"])
-        check_restarts("AdamWR", group)
-
-    @classmethod
-    def kept(cls, group: dict[str, Any]) -> dict[str, Any]:
-        """The lr that the group starts with."""
-        return {"base_lr": base_lr_of("AdamWR", group)}
 
     @staticmethod
     def start(w: Tensor, group: dict[str, Any]) -> State:
@@ -98,6 +93,4 @@ class AdamWR(DenseOptimizer):
         m.lerp_(g, 1 - beta1)
         v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
         m, v = settled(group, m, v)
-        eta, decay = restarted(t, group)
-        u = m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + group["eps"]) + w * (decay / group["base_lr"])
-        descend(w, u, scalar(group["lr"], w.device) * eta)
+        descend_restarted(w, m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + group["eps"]), t, group)

@@ -48,18 +48,6 @@ def check_betas(name: str, betas: Any, count: int) -> None:
         check_number(f"{name}[{index}]", beta, high=1.0)
 
 
-def check_count(name: str, value: Any) -> None:
-    """Refuse anything but a whole number from 1 on.
-
-    Raises:
-        TypeError: for other types.
-        ValueError: when it is below 1.
-    """
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, but got {value!r}.")
-    check_number(name, value, low=1)
-
-
 def check_flag(name: str, value: Any) -> None:
     """Refuse anything but True and False.
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, optim
 from torch.optim import Optimizer
@@ -111,14 +111,12 @@ class NamedOptimizer:
             )
         hyper = {**self.preset, **hyper, **self.fixed}
         if is_torchs(self.factory):
-            params = params if isinstance(params, Tensor) else list(params)  # which may be a generator
-            for given in (hyper, *_groups(params)):
+            if not isinstance(params, Tensor):
+                params = cast(ParamsT, list(params))  # which may be a generator
+            groups = [group for group in params if isinstance(group, dict)]
+            for given in (hyper, *groups):
                 check_torch_values(self.name, {**_keywords(self.factory), **hyper, **given})
         return self.factory(params, **hyper)
-
-
-def _groups(params: Any) -> Iterable[dict[str, Any]]:
-    return [group for group in params if isinstance(group, dict)]
 
 
 def _keywords(factory: Callable[..., Optimizer]) -> dict[str, Any]:

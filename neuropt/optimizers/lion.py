@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like
+from neuropt.optimizers.loop_optimizer import State
 
 
 class Lion(DenseOptimizer):

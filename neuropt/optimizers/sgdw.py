@@ -9,7 +9,8 @@ from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like, settled
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like, settled
+from neuropt.optimizers.loop_optimizer import State
 
 Decay = Literal["lr", "schedule"]
 

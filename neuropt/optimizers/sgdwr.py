@@ -7,13 +7,13 @@ from typing import Any
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from neuropt.optimizers.arguments import check_flag, check_number, scalar
-from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like, settled
-from neuropt.optimizers.warm_restarts import check_restarts, restarted
+from neuropt.optimizers.arguments import check_flag, check_number
+from neuropt.optimizers.dense_optimizer import like, settled
+from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.warm_restarts import WarmRestarts, descend_restarted
 
 
-class SGDWR(DenseOptimizer):
+class SGDWR(WarmRestarts):
     """Momentum with decoupled weight decay, both multiplied by a cosine that falls to eta_min and starts again.
 
     buf = momentum buf + g
@@ -70,17 +70,12 @@ class SGDWR(DenseOptimizer):
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
-        """Refuse a momentum outside [0, 1), nesterov without momentum, and what `check_restarts` refuses."""
+        """Refuse a momentum outside [0, 1), nesterov without momentum, and bad restarts."""
+        super().check_own(group)
         check_number("SGDWR(momentum=...)", group["momentum"], high=1.0)
         check_flag("SGDWR(nesterov=...)", group["nesterov"])
         if group["nesterov"] and group["momentum"] == 0:
             raise ValueError("SGDWR(nesterov=True) needs momentum > 0, but got momentum=0.")
-        check_restarts("SGDWR", group)
-
-    @classmethod
-    def kept(cls, group: dict[str, Any]) -> dict[str, Any]:
-        """The lr that the group starts with."""
-        return {"base_lr": base_lr_of("SGDWR", group)}
 
     @staticmethod
     def start(w: Tensor, group: dict[str, Any]) -> State:
@@ -95,5 +90,4 @@ class SGDWR(DenseOptimizer):
         (u,) = settled(group, buf)
         if group["nesterov"]:
             u = g + u * group["momentum"]
-        eta, decay = restarted(t, group)
-        descend(w, u + w * (decay / group["base_lr"]), scalar(group["lr"], w.device) * eta)
+        descend_restarted(w, u, t, group)

@@ -21,14 +21,31 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuropt.optimizers.arguments import check_count, check_number
+from neuropt.optimizers.arguments import check_integer, check_number, scalar
+from neuropt.optimizers.base_lr import base_lr_of
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend
 
 
-def check_restarts(owner: str, group: dict[str, Any]) -> None:
-    """Refuse a T_0 or T_mult that is no whole number from 1 on, and an eta_min outside [0, 1)."""
-    check_count(f"{owner}(T_0=...)", group["T_0"])
-    check_count(f"{owner}(T_mult=...)", group["T_mult"])
-    check_number(f"{owner}(eta_min=...)", group["eta_min"], high=1.0)
+class WarmRestarts(DenseOptimizer):
+    """An optimizer with T_0, T_mult, eta_min and base_lr in its groups; see `AdamWR` and `SGDWR`."""
+
+    @classmethod
+    def check_own(cls, group: dict[str, Any]) -> None:
+        """Refuse a T_0 or T_mult that is no whole number from 1 on, and an eta_min outside [0, 1)."""
+        check_integer(f"{cls.__name__}(T_0=...)", group["T_0"], low=1)
+        check_integer(f"{cls.__name__}(T_mult=...)", group["T_mult"], low=1)
+        check_number(f"{cls.__name__}(eta_min=...)", group["eta_min"], high=1.0)
+
+    @classmethod
+    def kept(cls, group: dict[str, Any]) -> dict[str, Any]:
+        """The lr that the group starts with."""
+        return {"base_lr": base_lr_of(cls.__name__, group)}
+
+
+def descend_restarted(w: Tensor, u: Tensor, t: Any, group: dict[str, Any]) -> None:
+    """w <- w - eta_t (lr u + lr/base_lr lambda w), in place, at step t counted from 1."""
+    eta, decay = restarted(t, group)
+    descend(w, u + w * (decay / group["base_lr"]), scalar(group["lr"], w.device) * eta)
 
 
 def period_at(t: Any, T_0: int, T_mult: int) -> tuple[Any, Any]:

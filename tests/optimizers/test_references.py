@@ -218,11 +218,11 @@ CHILDREN: dict[str, Callable[..., Step]] = {
 def test_any_graft_follows_the_formula(data: st.DataObject) -> None:
     m, d = (data.draw(st.sampled_from(sorted(CHILDREN))) for _ in range(2))
     m_lr, d_lr, lr = (data.draw(st.floats(1e-2, 1.0)) for _ in range(3))
-    hyper = {"weight_decay": data.draw(decays)}
+    hyper: dict[str, Any] = {"weight_decay": data.draw(decays)}
     global_norm, maximize = data.draw(st.booleans()), data.draw(st.booleans())
     gradients = np.random.default_rng(data.draw(st.integers(0, 2**32))).normal(size=(10, 17))
     children: dict[str, Any] = {"magnitude": (m, {"lr": m_lr, **hyper}), "direction": (d, {"lr": d_lr, **hyper})}
-    graft = {
+    graft: dict[str, Any] = {
         "lr": lr,
         "global_norm": global_norm,
         "maximize": maximize,
