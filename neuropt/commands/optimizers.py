@@ -145,9 +145,9 @@ def print_paragraphs(listed: list[Listing]) -> None:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    first, later = " " * INDENT, " " * (INDENT + 2)
-    whole = {"break_on_hyphens": False, "break_long_words": False}
-    return textwrap.wrap(text, max(width - 1, 20), initial_indent=first, subsequent_indent=later, **whole)
+    wrapper = textwrap.TextWrapper(max(width - 1, 20), break_on_hyphens=False, break_long_words=False)
+    wrapper.initial_indent, wrapper.subsequent_indent = " " * INDENT, " " * (INDENT + 2)
+    return wrapper.wrap(text)
 
 
 def in_full(entry: Listing) -> Iterator[str]:

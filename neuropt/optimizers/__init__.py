@@ -6,13 +6,16 @@ from neuropt.optimizers.adam_eps_hat import AdamEpsHat
 from neuropt.optimizers.adamwr import AdamWR
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
+from neuropt.optimizers.growing_batch import GrowingBatch
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.normalized_restarts import NormalizedWarmRestarts
 from neuropt.optimizers.powersign import PowerSign
 from neuropt.optimizers.rmsprop_eps_inside import RMSpropEpsInside
 from neuropt.optimizers.schedules import LinearCosineLR, NoamLR, NoisyLinearCosineLR
 from neuropt.optimizers.sgdw import SGDW
 from neuropt.optimizers.sgdwr import SGDWR
 from neuropt.optimizers.sign_decay import cosine_decay, linear_decay, restart_decay
+from neuropt.optimizers.snapshots import SnapshotEnsemble, SnapshotLR
 from neuropt.optimizers.yogi import Yogi
 
 __all__ = [
@@ -24,13 +27,17 @@ __all__ = [
     "AdamEpsHat",
     "AdamWR",
     "AddSign",
+    "GrowingBatch",
     "LinearCosineLR",
     "Lion",
     "NamedOptimizer",
     "NoamLR",
     "NoisyLinearCosineLR",
+    "NormalizedWarmRestarts",
     "PowerSign",
     "RMSpropEpsInside",
+    "SnapshotEnsemble",
+    "SnapshotLR",
     "Yogi",
     "cosine_decay",
     "create_named",

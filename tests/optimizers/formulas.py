@@ -16,8 +16,12 @@ Array = NDArray[np.float64]
 Step = Callable[[Array, Array, int, float], Array]
 
 
+def zero() -> Array:
+    return np.zeros(())
+
+
 def sgd(momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False) -> Step:
-    buf: Any = 0.0
+    buf = zero()
 
     def step(g: Array, w: Array, t: int, lr: float) -> Array:
         nonlocal buf
@@ -31,8 +35,8 @@ def sgd(momentum: float = 0.0, weight_decay: float = 0.0, nesterov: bool = False
 def adam(
     betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0, hat: bool = False
 ) -> Step:
-    m: Any = 0.0
-    v: Any = 0.0
+    m = zero()
+    v = zero()
 
     def step(g: Array, w: Array, t: int, lr: float) -> Array:
         nonlocal m, v
@@ -62,9 +66,9 @@ def rmsprop_eps_inside(
     centered: bool = False,
     initial_accumulator: float = 0.0,
 ) -> Step:
-    v: Any = initial_accumulator
-    gbar: Any = 0.0
-    buf: Any = 0.0
+    v = zero() + initial_accumulator
+    gbar = zero()
+    buf = zero()
 
     def step(g: Array, w: Array, t: int, lr: float) -> Array:
         nonlocal v, gbar, buf
@@ -80,7 +84,7 @@ def rmsprop_eps_inside(
 def sgdw(
     momentum: float = 0.9, weight_decay: float = 1e-2, nesterov: bool = False, decay: str = "lr", base: float = 1e-3
 ) -> Step:
-    buf: Any = 0.0
+    buf = zero()
 
     def step(g: Array, w: Array, t: int, lr: float) -> Array:
         nonlocal buf
@@ -129,8 +133,8 @@ def yogi(
     initial_accumulator: float = 1e-6,
     initial_momentum: float | None = None,
 ) -> Step:
-    m: Any = initial_accumulator if initial_momentum is None else initial_momentum
-    v: Any = initial_accumulator
+    m = zero() + (initial_accumulator if initial_momentum is None else initial_momentum)
+    v = zero() + initial_accumulator
 
     def step(g: Array, w: Array, t: int, lr: float) -> Array:
         nonlocal m, v
@@ -144,7 +148,7 @@ def yogi(
 
 
 def lion(betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0) -> Step:
-    m: Any = 0.0
+    m = zero()
 
     def step(g: Array, w: Array, t: int, lr: float) -> Array:
         nonlocal m
@@ -164,9 +168,9 @@ def adabound(
     base: float = 1e-3,
     ams: bool = False,
 ) -> Step:
-    m: Any = 0.0
-    v: Any = 0.0
-    largest: Any = 0.0
+    m = zero()
+    v = zero()
+    largest = zero()
 
     def step(g: Array, w: Array, t: int, lr: float) -> Array:
         nonlocal m, v, largest
@@ -199,3 +203,48 @@ def adagraft(
         return w + lr * np.concatenate([np.linalg.norm(m) / (np.linalg.norm(d) + eps) * d for m, d in parts])
 
     return step
+
+
+def decay_of(t: int, kind: str | None, T: int, n: float | None, zero_after: float | None) -> float:
+    """f of PowerSign and AddSign, t the steps done before."""
+    t = min(t, T)
+    if kind == "linear":
+        return 1 - t / T
+    if kind == "cosine":
+        n = 0.5 if n is None else n
+        ended = zero_after is not None and 2 * n * t / T >= 2 * zero_after
+        return 0 if ended else 0.5 * (1 + math.cos(2 * math.pi * n * t / T))
+    if kind == "restart":
+        n = 1.0 if n is None else n
+        ended = zero_after is not None and n * t / T >= zero_after
+        return 0 if ended else 0.5 * (1 + math.cos(math.pi * ((t * n) % T) / T))
+    return 1
+
+
+def sign_momentum(
+    scale: Callable[[Array], Array],
+    beta: float = 0.9,
+    weight_decay: float = 0.0,
+    sign_decay: str | None = None,
+    decay_steps: int = 10,
+    num_periods: float | None = None,
+    zero_after: float | None = None,
+) -> Step:
+    m = zero()
+
+    def step(g: Array, w: Array, t: int, lr: float) -> Array:
+        nonlocal m
+        g = g + weight_decay * w
+        m = beta * m + (1 - beta) * g
+        f = decay_of(t - 1, sign_decay, decay_steps, num_periods, zero_after)
+        return w - lr * scale(f * np.sign(g) * np.sign(m)) * g
+
+    return step
+
+
+def powersign(base: float = math.e, **hyper: Any) -> Step:
+    return sign_momentum(lambda agreement: np.exp(math.log(base) * agreement), **hyper)
+
+
+def addsign(alpha: float = 1.0, **hyper: Any) -> Step:
+    return sign_momentum(lambda agreement: alpha + agreement, **hyper)

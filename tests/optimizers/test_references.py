@@ -93,6 +93,8 @@ FORMULAS: dict[str, Callable[..., Step]] = {
     "amsbound": formulas.amsbound,
     "adamwr": formulas.adamwr,
     "sgdwr": formulas.sgdwr,
+    "powersign": formulas.powersign,
+    "addsign": formulas.addsign,
 }
 BOUND_SETTINGS: list[dict[str, Any]] = [
     {},
@@ -144,6 +146,14 @@ restarts = {
     "T_mult": st.integers(1, 3),
     "eta_min": st.sampled_from([0.0, 0.25]),
 }
+periods = st.none() | st.sampled_from([0.5, 1.0, 1.5, 3.0])
+signs = {
+    "beta": fractions,
+    "weight_decay": decays,
+    "decay_steps": st.integers(1, 20),
+    "sign_decay": st.sampled_from([None, "linear"]).map(lambda kind: (kind, None, None))
+    | st.tuples(st.sampled_from(["cosine", "restart"]), periods, periods),
+}
 bounds = {
     "betas": betas,
     "final_lr": st.floats(1e-4, 1.0),
@@ -174,6 +184,8 @@ STRATEGIES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "amsbound": bounds,
     "adamwr": {"betas": betas, "eps": eps, **restarts},
     "sgdwr": {"momentum": momenta, **restarts},
+    "powersign": {"base": st.floats(1.1, 10.0), **signs},
+    "addsign": {"alpha": st.floats(0.0, 3.0), **signs},
 }
 
 
@@ -181,10 +193,12 @@ MEASURED = {"sgdw", "adabound", "amsbound", "adamwr", "sgdwr"}
 """Those that measure lr against the one they start with."""
 
 
-def with_nesterov(hyper: dict[str, Any]) -> dict[str, Any]:
-    """Momentum and nesterov are drawn together, since one needs the other."""
+def apart(hyper: dict[str, Any]) -> dict[str, Any]:
+    """Momentum and nesterov are drawn together, since one needs the other; so are a decay and its periods."""
     if isinstance(hyper.get("momentum"), tuple):
         hyper["momentum"], hyper["nesterov"] = hyper["momentum"]
+    if "sign_decay" in hyper:
+        hyper["sign_decay"], hyper["num_periods"], hyper["zero_after"] = hyper["sign_decay"]
     return hyper
 
 
@@ -192,7 +206,7 @@ def with_nesterov(hyper: dict[str, Any]) -> dict[str, Any]:
 @settings(max_examples=25, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_any_hyperparameters_follow_the_formula(name: str, data: st.DataObject) -> None:
-    hyper = with_nesterov(data.draw(st.fixed_dictionaries(STRATEGIES[name])))
+    hyper = apart(data.draw(st.fixed_dictionaries(STRATEGIES[name])))
     maximize, lr = data.draw(st.booleans()), data.draw(st.floats(1e-4, 0.1))
     random = np.random.default_rng(data.draw(st.integers(0, 2**32)))
     gradients = random.normal(size=(12, 17)) * 10.0 ** random.integers(-3, 3, size=(12, 17))

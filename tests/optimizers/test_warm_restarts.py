@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, optim
 from torch.optim.lr_scheduler import CosineAnnealingWarmRestarts
 
-from neuropt.optimizers import SGDWR, AdamWR
+from neuropt.optimizers import SGDW, SGDWR, AdamWR, NormalizedWarmRestarts
 from neuropt.optimizers.warm_restarts import period_at, restarted
 
 BOTH: list[Any] = [AdamWR, SGDWR]
@@ -165,3 +165,16 @@ def test_the_first_period_must_be_given_and_be_whole(cls: Any) -> None:
         cls([parameter()], T_0=2).add_param_group({"params": [parameter()], "T_mult": 0})
     with pytest.raises(ValueError, match=rf"{cls.__name__}\(lr=...\) must be > 0 where a group starts"):
         cls([parameter()], lr=0.0, T_0=2)
+
+
+def test_sgdwr_is_sgdw_under_the_schedule_of_the_same_restarts() -> None:
+    # the schedule's eta_min is a rate, ours a factor of lr
+    (w, v), lr = (parameter(), parameter()), 0.125
+    ours = SGDWR([w], lr=lr, weight_decay=0.5, T_0=3, T_mult=2, eta_min=0.25)
+    sgdw = SGDW([v], lr=lr, weight_decay=0.5, decay="schedule")
+    schedule = NormalizedWarmRestarts(sgdw, T_0=3, T_mult=2, eta_min=0.25 * lr)
+    for step in range(25):
+        steps(ours, 1, first=step)
+        steps(sgdw, 1, first=step)
+        schedule.step()
+        torch.testing.assert_close(w, v, rtol=1e-12, atol=0)
