@@ -164,11 +164,11 @@ bounds = {
 STRATEGIES: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "adam-eps-hat": {"betas": betas, "eps": eps, "weight_decay": decays},
     "rmsprop-eps-inside": {
-        "alpha": fractions,
         "eps": eps,
         "weight_decay": decays,
         "momentum": fractions,
-        "centered": st.booleans(),
+        # with a small alpha v - gbar^2 is all rounding, which eps does not hide
+        "centered": st.tuples(st.just(False), fractions) | st.tuples(st.just(True), st.floats(0.5, 0.99)),
         "initial_accumulator": st.sampled_from([0.0, 1.0]),
     },
     "sgdw": {"momentum": momenta, "weight_decay": decays, "decay": st.sampled_from(["lr", "schedule"])},
@@ -194,9 +194,11 @@ MEASURED = {"sgdw", "adabound", "amsbound", "adamwr", "sgdwr"}
 
 
 def apart(hyper: dict[str, Any]) -> dict[str, Any]:
-    """Momentum and nesterov are drawn together, since one needs the other; so are a decay and its periods."""
+    """Some are drawn together: momentum and nesterov, since one needs the other, a decay and its periods, centered and alpha."""
     if isinstance(hyper.get("momentum"), tuple):
         hyper["momentum"], hyper["nesterov"] = hyper["momentum"]
+    if "centered" in hyper:
+        hyper["centered"], hyper["alpha"] = hyper["centered"]
     if "sign_decay" in hyper:
         hyper["sign_decay"], hyper["num_periods"], hyper["zero_after"] = hyper["sign_decay"]
     return hyper
