@@ -1,4 +1,4 @@
-"""`neuropt spaces | controllers | tasks`: what there is, a line each.
+"""`neuropt spaces | controllers | tasks | schedules`: what there is, a line each.
 
 Commands import what they need when they run, so that `neuropt --help` answers at once.
 """
@@ -54,3 +54,21 @@ class Tasks:
             for t in tasks().values()
         ]
         print_rows(rows, self.json)
+
+
+@dataclass(frozen=True)
+class Schedules:
+    """List the learning-rate schedules that `evaluate --schedule` takes."""
+
+    json: bool = False
+    """print JSON"""
+
+    def __call__(self) -> None:
+        """Print them."""
+        from neuropt.optimizers import named_schedules  # imports torch
+
+        rows = named_schedules().values()
+        print_rows(
+            [{"name": r.name, "moves": r.moves, "lr over its start": r.formula, "source": r.source} for r in rows],
+            self.json,
+        )

@@ -8,6 +8,7 @@ from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
 from neuropt.optimizers.growing_batch import GrowingBatch
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.named_schedules import NamedSchedule, create_schedule, named_schedules
 from neuropt.optimizers.normalized_restarts import NormalizedWarmRestarts
 from neuropt.optimizers.powersign import PowerSign
 from neuropt.optimizers.rmsprop_eps_inside import RMSpropEpsInside
@@ -31,6 +32,7 @@ __all__ = [
     "LinearCosineLR",
     "Lion",
     "NamedOptimizer",
+    "NamedSchedule",
     "NoamLR",
     "NoisyLinearCosineLR",
     "NormalizedWarmRestarts",
@@ -41,7 +43,9 @@ __all__ = [
     "Yogi",
     "cosine_decay",
     "create_named",
+    "create_schedule",
     "linear_decay",
     "named_optimizers",
+    "named_schedules",
     "restart_decay",
 ]

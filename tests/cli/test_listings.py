@@ -24,6 +24,7 @@ from tests.cli.running import ROOT, run_here
         ("spaces", {"arxiv2017", "icml2017", "tiny"}),
         ("controllers", {"bello2017", "ppo", "random", "reinforce"}),
         ("tasks", {"digits-mlp", "mnist-mlp", "mnist-lenet", "cifar10-convnet"}),
+        ("schedules", {"constant", "cosine", "noam", "snapshot", "growing-batch"}),
         ("optimizers", {"adam", "powersign", "lion", "nadam", "bello-16", "adamwr", "rmsprop-eps-inside"}),
     ],
 )
