@@ -2,7 +2,8 @@
 
 from neuropt.commands.checking import Check
 from neuropt.commands.command import Command
-from neuropt.commands.listings import Controllers, Optimizers, Schedules, Spaces, Tasks
+from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
+from neuropt.commands.optimizers import Optimizers
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
 
