@@ -132,6 +132,11 @@ def test_what_is_wrong_is_said_before_anything_is_trained(change: dict[str, Any]
         evaluate(arguments.pop("optimizers"), arguments.pop("tasks"), **arguments)
 
 
+def test_what_is_no_list_is_said_by_its_argument() -> None:
+    with pytest.raises(TypeError, match=r"evaluate\(schedule=...\) must be a name or several, but got 3"):
+        evaluate("sgd", "digits-mlp", schedule=3, steps=10**9)  # type: ignore[arg-type]
+
+
 def test_an_evaluation_is_not_overwritten(tmp_path: Path) -> None:
     evaluate("sgd", "digits-mlp", out=tmp_path, **SMALL)
     before = (tmp_path / "children.csv").read_bytes()
@@ -203,4 +208,17 @@ def test_bad_schedules_are_refused_before_anything_is_trained(schedule: Any, mes
 @pytest.mark.parametrize("schedule", named_schedules())
 def test_every_optimizer_trains_under_every_schedule(schedule: str) -> None:
     found = evaluate(list(named_optimizers()), "digits-mlp", schedule=schedule, seeds=1, tune_seeds=1, steps=8)
-    assert {row.optimizer: row.failure for row in found.rows} == dict.fromkeys(named_optimizers())
+    failures = dict.fromkeys(named_optimizers())
+    if schedule == "normalized-restarts":
+        failures |= {row.optimizer: row.failure for row in found.rows if "weight_decay" in (row.failure or "")}
+        assert [name for name, failure in failures.items() if failure] == ["adagraft"], (
+            "the only one without a weight decay"
+        )
+    assert {row.optimizer: row.failure for row in found.rows} == failures
+
+
+def test_a_rule_without_weight_decay_fails_alone_under_normalized_restarts() -> None:
+    rows = evaluate(["sign(g)", "adamw"], "digits-mlp", schedule=["normalized-restarts", "sgdr"], **SMALL).rows
+    failed = {(row.optimizer, row.schedule): row.failure for row in rows if row.failure is not None}
+    assert failed.keys() == {("sign(g)", "normalized-restarts")}
+    assert "'sgdr' is the same without it" in str(failed.popitem()[1])
