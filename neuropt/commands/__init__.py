@@ -1,7 +1,8 @@
 """The subcommands: dataclasses whose fields are flags, whose docstrings are help texts, and which do one thing when called."""
 
 from neuropt.commands.command import Command
-from neuropt.commands.listings import Controllers, Optimizers, Schedules, Spaces, Tasks
+from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
+from neuropt.commands.optimizers import Optimizers
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
 
