@@ -80,12 +80,9 @@ def _noam(optimizer: Optimizer, steps: int) -> LRScheduler:
 
 
 def _normalized_restarts(optimizer: Optimizer, steps: int) -> LRScheduler:
-    if not all("weight_decay" in group for group in optimizer.param_groups):
-        raise ValueError(
-            f"schedule 'normalized-restarts' needs an optimizer with a weight_decay, which {type(optimizer).__name__} has not; "
-            f"'sgdr' is the same without it."
-        )
-    return NormalizedWarmRestarts(optimizer, T_0=_part(steps, 7), T_mult=2)
+    if all("weight_decay" in group for group in optimizer.param_groups):
+        return NormalizedWarmRestarts(optimizer, T_0=_part(steps, 7), T_mult=2)
+    return _sgdr(optimizer, steps)  # no decay is a decay of 0, at any length of the cycle
 
 
 def _sgdr(optimizer: Optimizer, steps: int) -> LRScheduler:
@@ -219,7 +216,7 @@ def create_schedule(name: str, optimizer: Optimizer, steps: int) -> LRScheduler:
 
     Raises:
         TypeError: for steps that are no integer.
-        ValueError: for an unknown name, listing the valid ones, steps below 1, or `normalized-restarts` without a weight_decay.
+        ValueError: for an unknown name, listing the valid ones, or steps below 1.
 
     Example:
         >>> optimizer = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.5)

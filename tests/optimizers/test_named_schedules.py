@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import optim
 
-from neuropt import create_optimizer, parse_rule
 from neuropt.optimizers.growing_batch import GrowingBatch
 from neuropt.optimizers.named_schedules import create_schedule, named_schedules, rate_factors
 from neuropt.optimizers.snapshots import SnapshotLR
@@ -71,15 +70,6 @@ def test_normalized_restarts_write_weight_decay_where_there_is_one() -> None:
     adamw = optim.AdamW([torch.ones(1, requires_grad=True)], weight_decay=0.6)
     create_schedule("normalized-restarts", adamw, steps=63)
     assert adamw.param_groups[0]["weight_decay"] == pytest.approx(0.6 / 3)  # T_0 = 63/7 = 9 steps
-
-
-def test_normalized_restarts_need_a_weight_decay_to_normalize() -> None:
-    rule = create_optimizer(parse_rule("g"), [torch.ones(1, requires_grad=True)], lr=0.1)
-    with pytest.raises(
-        ValueError, match="needs an optimizer with a weight_decay, which RuleOptimizer has not; 'sgdr' is the same"
-    ):
-        create_schedule("normalized-restarts", rule, steps=63)
-    assert rule.param_groups[0]["lr"] == 0.1, "refused before anything is written"
 
 
 def test_a_snapshot_training_has_five_cycles_and_a_short_one_fewer() -> None:
