@@ -6,6 +6,7 @@ from neuropt.optimizers.adam import Adam
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.lstm import LSTMOptimizer
 from neuropt.optimizers.powersign import PowerSign
 from neuropt.optimizers.schedules import LinearCosineLR, NoamLR, NoisyLinearCosineLR
 from neuropt.optimizers.sgdw import SGDW
@@ -19,6 +20,7 @@ __all__ = [
     "AdaGraft",
     "Adam",
     "AddSign",
+    "LSTMOptimizer",
     "LinearCosineLR",
     "Lion",
     "NamedOptimizer",

@@ -23,6 +23,7 @@ from neuropt.optimizers.adagraft import AdaGraft
 from neuropt.optimizers.adam import Adam
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.lstm import DEFAULT_WEIGHTS, LSTMOptimizer
 from neuropt.optimizers.powersign import PowerSign
 from neuropt.optimizers.sgdw import SGDW
 from neuropt.optimizers.yogi import Yogi
@@ -50,6 +51,7 @@ class NamedOptimizer:
         needs: hyperparameters without a default.
         pointwise: whether each element's update depends on that element alone.
         lr_free: whether u is the same for every lr that a training starts with, as for a rule; AdaBound's bounds are measured against it.
+        searched: names of the tasks that it was trained to train, so that results on them are no evidence for others.
     """
 
     name: str
@@ -61,6 +63,7 @@ class NamedOptimizer:
     needs: tuple[str, ...] = ()
     pointwise: bool = True
     lr_free: bool = True
+    searched: frozenset[str] = frozenset()
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -164,6 +167,13 @@ OUR_ROWS = (
         Lion,
         "u = sign(beta1 m + (1 - beta1) g) + weight_decay w; m = ema(g, beta2)",
         "Chen et al. 2023",
+    ),
+    NamedOptimizer(
+        "lstm",
+        LSTMOptimizer,
+        "y, h, c = LSTM((log|g|/p, sign g) if |g| >= e^-p else (-1, e^p g), h, c); u = weight_decay w - y",
+        "Andrychowicz et al. 2016",
+        searched=frozenset({DEFAULT_WEIGHTS}),
     ),
     NamedOptimizer(
         "adagraft",

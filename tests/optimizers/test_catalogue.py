@@ -12,10 +12,11 @@ import torch
 
 import neuropt.optimizers
 from neuropt.optimizers import Adam, AddSign, PowerSign, create_named, named_optimizers
+from neuropt.optimizers.lstm_weights import network_text
 
 NAMES = [
     *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adamw", "amsgrad", "nadam", "radam", "adamax"),
-    *("adam", "sgdw", "yogi", "adabound", "amsbound", "lion", "adagraft", "powersign", "addsign"),
+    *("adam", "sgdw", "yogi", "adabound", "amsbound", "lion", "lstm", "adagraft", "powersign", "addsign"),
     *("powersign-ld", "powersign-cd", "powersign-rd", "addsign-ld", "addsign-cd", "addsign-rd"),
 ]
 
@@ -47,6 +48,8 @@ def test_a_row_says_what_the_groups_hold(name: str) -> None:
     if name == "adagraft":  # its group holds the children's hyperparameters
         found = {"magnitude": group["magnitude"], "direction": group["direction"]}
         assert (group["magnitude"]["lr"], group["direction"]["betas"]) == (1e-3, (0.9, 0.999))
+    if name == "lstm":  # its group holds the network itself
+        found = {"weights": network_text(row.defaults["weights"])}
     assert {key: group[key] for key in row.defaults} == {**row.defaults, **needed(name), **found}
     assert row.pointwise == (name != "adagraft")
     assert row.source
