@@ -16,7 +16,10 @@ from tyro.conf import FlagCreatePairsOff, Positional
 from neuropt.commands.command import Command
 
 _POSITIONAL = get_args(Positional[str])[1]  # how tyro marks an argument without a flag
-DESCRIPTION = "Search for the update rules of neural networks, and use the ones that win as torch optimizers."
+DESCRIPTION = (
+    "Search for the update rules of neural networks, and use the ones that win as torch optimizers. "
+    "`neuropt --version` prints the version."
+)
 
 
 class UsageError(ValueError):

@@ -5,12 +5,15 @@ from neuropt.optimizers.adagraft import AdaGraft
 from neuropt.optimizers.adam import Adam
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
+from neuropt.optimizers.growing_batch import GrowingBatch
 from neuropt.optimizers.lion import Lion
 from neuropt.optimizers.lstm import LSTMOptimizer
+from neuropt.optimizers.normalized_restarts import NormalizedWarmRestarts
 from neuropt.optimizers.powersign import PowerSign
 from neuropt.optimizers.schedules import LinearCosineLR, NoamLR, NoisyLinearCosineLR
 from neuropt.optimizers.sgdw import SGDW
 from neuropt.optimizers.sign_decay import cosine_decay, linear_decay, restart_decay
+from neuropt.optimizers.snapshots import SnapshotEnsemble, SnapshotLR
 from neuropt.optimizers.yogi import Yogi
 
 __all__ = [
@@ -20,13 +23,17 @@ __all__ = [
     "AdaGraft",
     "Adam",
     "AddSign",
+    "GrowingBatch",
     "LSTMOptimizer",
     "LinearCosineLR",
     "Lion",
     "NamedOptimizer",
     "NoamLR",
     "NoisyLinearCosineLR",
+    "NormalizedWarmRestarts",
     "PowerSign",
+    "SnapshotEnsemble",
+    "SnapshotLR",
     "Yogi",
     "cosine_decay",
     "create_named",
