@@ -72,20 +72,11 @@ def network_text(weights: object, name: str = "weights") -> str:
     return PREFIX + base64.b64encode(flat.numpy().astype("<f4").tobytes()).decode("ascii")
 
 
+@lru_cache(maxsize=16)
 def network_of(text: str, dtype: torch.dtype, device: torch.device) -> Network:
     """Return the tensors of a group's text, of a type and on a device; made once."""
-    network: Network = _untraced(text, dtype, device)
-    return network
-
-
-@lru_cache(maxsize=16)
-def _made(text: str, dtype: torch.dtype, device: torch.device) -> Network:
     with torch.inference_mode(False):  # autograd may have to keep them, whoever asks first
         return {key: x.to(device, dtype) for key, x in _decode(text, "weights").items()}
-
-
-_untraced: Any = torch.compiler.disable(_made)
-"""A compiled step leaves its graph here: base 64 is no work for a graph."""
 
 
 def load_network(source: str | os.PathLike[str], name: str = "weights") -> Network:

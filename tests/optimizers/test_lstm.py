@@ -369,7 +369,7 @@ def test_quadratics_are_minimised_better_than_by_tuned_sgd_and_adam() -> None:
     learned = last_loss(lambda w: LSTMOptimizer(w, weights="quadratics"))
     sgd = min(last_loss(lambda w, lr=lr: torch.optim.SGD(w, lr=lr)) for lr in (0.005, 0.01, 0.015, 0.02))
     adam = min(last_loss(lambda w, lr=lr: torch.optim.Adam(w, lr=lr)) for lr in (0.2, 0.5, 0.7, 1.0, 1.5))
-    assert learned < 0.5 * min(sgd, adam)
+    assert learned < 0.75 * min(sgd, adam)
 
 
 @pytest.mark.parametrize("name", shipped_weights())
