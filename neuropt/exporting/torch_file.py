@@ -145,7 +145,7 @@ class _Body:
         loop = f"number(group[name]) for name in {_quoted(numbers)}"
         several = f"{', '.join(numbers)} = ({loop})"
         if len(several) > LINE - 8:
-            several = f"{', '.join(numbers)} = (\n            {loop}\n        )"
+            several = f"{', '.join(numbers)} = (\n            {_wrapped(loop)}\n        )"
         lines = [several if len(numbers) > 1 else 'lr = number(group["lr"])']
         lines += ["w = real.to(g.dtype)"] * ("w" in self.symbols)
         lines += ['t = state["step"].double()'] * ("t" in self.symbols)
@@ -233,6 +233,11 @@ def _quoted(names: Iterable[str]) -> str:
 
 def _lines(lines: Sequence[str], spaces: int) -> str:
     return "\n".join(" " * spaces + line for line in lines)
+
+
+def _wrapped(loop: str) -> str:
+    """Return a comprehension inside twelve spaces as ruff formats it: on one line, or with `for` on its own."""
+    return loop if len(loop) <= LINE - 12 else loop.replace(" for ", f"\n{' ' * 12}for ", 1)
 
 
 def _bracketed(head: str, items: list[str], tail: str) -> str:

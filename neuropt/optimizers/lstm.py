@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend
+from neuropt.optimizers.loop_optimizer import State
 from neuropt.optimizers.lstm_network import LAYERS, UNITS, preprocess, run_network, start_state
 from neuropt.optimizers.lstm_weights import network_of, network_text
 
@@ -33,18 +34,17 @@ class LSTMOptimizer(DenseOptimizer):
 
     h and c take 80 numbers of the parameter's type for each element, where Adam keeps 2. float16 and bfloat16 are computed in float32.
 
+    Defaults: lr 0.1, weights 'digits-mlp', weight_decay 0.0.
+
     Args:
-        params: parameters, named parameters or parameter groups.
+        params, maximize, differentiable: as in torch's optimizers.
         lr: factor of the network's output, a number or a one-element tensor.
         weights: the network: the name of a shipped one (`neuropt/optimizers/weights/README.md`), a file, or a mapping from names to
             tensors, as `torch.load` of such a file gives.
         weight_decay: decoupled; not the paper's.
-        maximize: ascend instead of descend.
-        differentiable: let autograd see the step (for learning through it); slower.
 
     Raises:
-        ValueError: for a hyperparameter out of range or weights that are no network, in any group, or an empty parameter list.
-        TypeError: for a hyperparameter of another type or an unknown keyword.
+        ValueError, TypeError: for a bad hyperparameter or weights that are no network, in any group, named with its value.
         RuntimeError: in `step`, for a sparse gradient.
 
     Example:
@@ -71,14 +71,8 @@ class LSTMOptimizer(DenseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "weights": network_text(weights, "LSTMOptimizer(weights=...)"),
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults)
+        own = {"weights": network_text(weights, "LSTMOptimizer(weights=...)")}
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:

@@ -105,3 +105,15 @@ def test_nothing_is_said_to_be_nothing() -> None:
 def test_the_middle_is_left_out() -> None:
     assert shortened("abcdefghij", 10) == "abcdefghij"
     assert shortened("abcdefghijk", 10) == "abcd...ijk"
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_schedules_are_shown_where_there_are_any(width: int) -> None:
+    rows = [row("adam", 0.9, schedule="normalized-restarts"), row(RULE, 0.8, RULE, schedule="cosine"), row("sgd", 0.7)]
+    lines = printed(rows, width).splitlines()
+    assert all(len(line) <= width for line in lines[1:5])
+    assert ("schedule" in lines[1]) == (width == 160)
+    assert lines[2].split()[1:3] == ["adam", "normalized-restarts" if width == 160 else "normal...starts"]
+    assert "cosine" in lines[3]
+    assert "constant" in lines[4]
+    assert "schedule" not in printed([row("adam", 0.9)], 160)

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer, lr_scheduler
 
-from neuropt.optimizers import SGDW, AdaBound, Adam, AddSign, AMSBound, Lion, PowerSign, Yogi
+from neuropt.optimizers import SGDW, AdaBound, AdamEpsHat, AddSign, AMSBound, Lion, PowerSign, RMSpropEpsInside, Yogi
 
 SIGNED: list[Any] = [PowerSign, AddSign]
-CLASSES: list[Any] = [Adam, *SIGNED, SGDW, AdaBound, AMSBound, Yogi, Lion]
+CLASSES: list[Any] = [AdamEpsHat, RMSpropEpsInside, *SIGNED, SGDW, AdaBound, AMSBound, Yogi, Lion]
 PATTERN = [1.0, -0.5, 0.25, 1.0, 1.0, -1.0]
 
 
@@ -219,7 +219,12 @@ BOUND_FAULTS: list[tuple[str, Any]] = [
     ("base_lr", math.nan),
 ]
 OWN_FAULTS: dict[Any, list[tuple[str, Any]]] = {
-    Adam: [*BETAS_FAULTS, *EPS_FAULTS],
+    AdamEpsHat: [*BETAS_FAULTS, *EPS_FAULTS],
+    RMSpropEpsInside: [
+        *EPS_FAULTS,
+        *((name, value) for name in ("alpha", "momentum") for value in (1.0, -0.1, math.nan)),
+        ("initial_accumulator", -1.0),
+    ],
     SGDW: [("momentum", 1.0), ("momentum", -0.1), ("momentum", math.nan), ("decay", "linear"), ("decay", None)],
     AdaBound: BOUND_FAULTS,
     AMSBound: BOUND_FAULTS,
