@@ -2,6 +2,7 @@
 
 from neuropt.commands.command import Command
 from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
+from neuropt.commands.meta_training import MetaTrain
 from neuropt.commands.optimizers import Optimizers
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
@@ -12,6 +13,7 @@ COMMANDS: dict[str, type[Command]] = {
     "show": Show,
     "export": Export,
     "evaluate": Evaluate,
+    "meta-train": MetaTrain,
     "spaces": Spaces,
     "controllers": Controllers,
     "tasks": Tasks,
