@@ -208,17 +208,13 @@ def test_bad_schedules_are_refused_before_anything_is_trained(schedule: Any, mes
 @pytest.mark.parametrize("schedule", named_schedules())
 def test_every_optimizer_trains_under_every_schedule(schedule: str) -> None:
     found = evaluate(list(named_optimizers()), "digits-mlp", schedule=schedule, seeds=1, tune_seeds=1, steps=8)
-    failures = dict.fromkeys(named_optimizers())
-    if schedule == "normalized-restarts":
-        failures |= {row.optimizer: row.failure for row in found.rows if "weight_decay" in (row.failure or "")}
-        assert [name for name, failure in failures.items() if failure] == ["adagraft"], (
-            "the only one without a weight decay"
-        )
-    assert {row.optimizer: row.failure for row in found.rows} == failures
+    assert {row.optimizer: row.failure for row in found.rows} == dict.fromkeys(named_optimizers())
 
 
-def test_a_rule_without_weight_decay_fails_alone_under_normalized_restarts() -> None:
-    rows = evaluate(["sign(g)", "adamw"], "digits-mlp", schedule=["normalized-restarts", "sgdr"], **SMALL).rows
-    failed = {(row.optimizer, row.schedule): row.failure for row in rows if row.failure is not None}
-    assert failed.keys() == {("sign(g)", "normalized-restarts")}
-    assert "'sgdr' is the same without it" in str(failed.popitem()[1])
+def test_a_rule_without_weight_decay_has_nothing_to_normalize() -> None:
+    rows = evaluate("sign(g)", "digits-mlp", schedule=["normalized-restarts", "sgdr"], **SMALL).rows
+    normalized, plain = sorted(rows, key=lambda row: row.schedule)
+    assert (normalized.failure, plain.failure) == (None, None)
+    assert normalized.loss is not None
+    assert plain.loss is not None
+    assert normalized.loss.median == pytest.approx(plain.loss.median, rel=1e-3)  # one at a time, and batched
