@@ -17,6 +17,7 @@ check_not_shadowed()
 
 if TYPE_CHECKING:
     from controllers import create_controller
+    from neuropt import optimizers, testing
     from neuropt.compiling.create import create_optimizer
     from neuropt.compiling.rule_optimizer import RuleOptimizer
     from neuropt.config import SearchConfig
@@ -51,17 +52,20 @@ __all__ = [
     "get_task",
     "load_space",
     "meta_train",
+    "optimizers",
     "parse_rule",
     "register_task",
     "run_search",
     "same_rule",
     "simplify",
+    "testing",
     "to_latex",
     "zoo",
 ]
 
 _HOMES = {
     "controllers": ("create_controller",),
+    "neuropt": ("optimizers", "testing"),
     "neuropt.compiling.create": ("create_optimizer",),
     "neuropt.compiling.rule_optimizer": ("RuleOptimizer",),
     "neuropt.config": ("SearchConfig",),
@@ -85,13 +89,13 @@ _HOMES = {
 }
 """Where each public name lives; the imports above say the same to type checkers, and a test compares the two."""
 
-
 if not TYPE_CHECKING:  # a type checker should report a name that does not exist
 
     def __getattr__(name: str) -> object:
         for module, names in _HOMES.items():
             if name in names:
-                value = getattr(import_module(module), name)
+                is_part = module == __name__
+                value = import_module(f"{module}.{name}") if is_part else getattr(import_module(module), name)
                 globals()[name] = value
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,5 +1,6 @@
 """The subcommands: dataclasses whose fields are flags, whose docstrings are help texts, and which do one thing when called."""
 
+from neuropt.commands.checking import Check
 from neuropt.commands.command import Command
 from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
 from neuropt.commands.meta_training import MetaTrain
@@ -12,6 +13,7 @@ COMMANDS: dict[str, type[Command]] = {
     "top": Top,
     "show": Show,
     "export": Export,
+    "check": Check,
     "evaluate": Evaluate,
     "meta-train": MetaTrain,
     "spaces": Spaces,

@@ -21,9 +21,10 @@ from torch.optim.optimizer import ParamsT
 from neuropt.compiling.draws import drawn_like
 from neuropt.compiling.execution import Execution, Value
 from neuropt.compiling.program import compile_text
+from neuropt.compiling.ranges import FINITE, range_of
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.closure_step import ClosureStep
-from neuropt.optimizers.ranges import check_zoo_values
+from neuropt.optimizers.ranges import check_in, check_zoo_values
 from search_space import Rule, parse_rule, zoo
 
 OWN_KEYS = ("lr", "rule", "decay_steps", "seed", "maximize")
@@ -83,7 +84,7 @@ class RuleOptimizer(ClosureStep):
         RuleError: a text that is not a rule.
         TypeError: a hyperparameter that the rule does not have, in the call or in a group.
         ValueError: a value that is not finite, a negative lr, a rule that reads T without `decay_steps`, a hyperparameter of the rule
-            whose name a parameter group needs for itself, a hyperparameter of a rule of the zoo out of its range (beta = 1).
+            whose name a parameter group needs for itself, a hyperparameter outside the range of its name (beta = 1).
         RuntimeError: a sparse gradient, at `step`.
 
     Example:
@@ -150,8 +151,8 @@ class RuleOptimizer(ClosureStep):
             raise ValueError(f"all groups have one rule, {self.defaults['rule']!r}, but got {group['rule']!r}.")
         check_number(f"{owner}(lr=...)", group["lr"])
         check_flag(f"{owner}(maximize=...)", group["maximize"])
-        for name, _ in self.rule.hyperparameters:
-            check_number(f"{owner}({name}=...)", group[name], low=-torch.inf, above_low=True)
+        for name, own in self.rule.hyperparameters:
+            check_in(range_of(name, own) or FINITE, f"{owner}({name}=...)", group[name])
         if self.rule in zoo().values():
             check_zoo_values(owner, dict(self.rule.hyperparameters), group)
         if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):

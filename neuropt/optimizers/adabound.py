@@ -137,8 +137,10 @@ class AMSBound(AdaBound):
     @staticmethod
     def second_moment(state: State) -> Tensor:
         """s = max(s, v)."""
-        s = state["max_exp_avg_sq"]
-        return s.copy_(torch.maximum(s, state["exp_avg_sq"]))
+        s, v = state["max_exp_avg_sq"], state["exp_avg_sq"]
+        if torch.is_grad_enabled():  # the next step changes both in place, which autograd must not see
+            return s.copy_(torch.maximum(s.clone(), v.clone()))
+        return s.copy_(torch.maximum(s, v))
 
 
 def _clamp(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:

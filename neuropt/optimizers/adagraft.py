@@ -7,7 +7,8 @@ AdaGraft(M = X, D = X)           X
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -99,8 +100,9 @@ class AdaGraft(ClosureStep):
             )
         super().add_param_group(param_group)
         try:
-            for role in CHILDREN:
-                self._add_to_child(role, param_group)
+            with _in_float32(param_group["params"]):
+                for role in CHILDREN:
+                    self._add_to_child(role, param_group)
         except Exception:  # raised again: only the group must not stay behind
             self.param_groups.pop()
             for child in self._children.values():
@@ -134,9 +136,10 @@ class AdaGraft(ClosureStep):
         groups = state_dict["param_groups"]
         for role, child in self._children.items():
             states = {index: state[role] for index, state in state_dict["state"].items() if role in state}
-            child.load_state_dict(
-                {"state": states, "param_groups": [{**group[role], "params": group["params"]} for group in groups]}
-            )
+            with _in_float32([w for group in self.param_groups for w in group["params"]]):
+                child.load_state_dict(
+                    {"state": states, "param_groups": [{**group[role], "params": group["params"]} for group in groups]}
+                )
             for w, state in child.state.items():
                 self.state[w][role] = state
 
@@ -151,7 +154,8 @@ class AdaGraft(ClosureStep):
                 w.grad = -w.grad
         try:
             weights = [w for w, _ in moving]
-            magnitude, direction = (self._steps(role, weights) for role in CHILDREN)
+            with _in_float32(weights):
+                magnitude, direction = (self._steps(role, weights) for role in CHILDREN)
         finally:
             for (w, _), gradient in zip(moving, gradients, strict=True):
                 w.grad = gradient
@@ -165,7 +169,7 @@ class AdaGraft(ClosureStep):
             w.add_(torch.where(still, 0.0, s * (long / (short + group["eps"])) * lr).to(w.dtype))
 
     def _steps(self, role: str, weights: list[Tensor]) -> list[Tensor]:
-        """Return the steps that a child takes from the present weights, which stay as they are; float16 and bfloat16 as float32."""
+        """Return the steps that a child takes from the present weights, which stay as they are."""
         child = self._children[role]
         for group, theirs in zip(self.param_groups, child.param_groups, strict=True):
             theirs.update(group[role])
@@ -177,7 +181,7 @@ class AdaGraft(ClosureStep):
         before = [w.clone() for w in weights]
         try:
             child.step()
-            steps = [_wide(w) - _wide(b) for w, b in zip(weights, before, strict=True)]
+            steps = [w - b for w, b in zip(weights, before, strict=True)]
         finally:
             for w, b in zip(weights, before, strict=True):
                 w.copy_(b)
@@ -222,8 +226,19 @@ def _cycle(group: dict[str, Any], momentum: float) -> None:
         group["momentum"] = momentum
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+@contextmanager
+def _in_float32(weights: Iterable[Tensor]) -> Iterator[None]:
+    """Make float16 and bfloat16 parameters and their gradients float32 for a while: a small step would vanish beside the weights."""
+    kept = [(w, w.data, w.grad) for w in weights if w.dtype in (torch.float16, torch.bfloat16)]
+    try:
+        for w, data, grad in kept:
+            w.grad, w.data = None, data.float()
+            w.grad = grad.float() if grad is not None else None
+        yield
+    finally:
+        for w, data, grad in kept:
+            w.grad, w.data = None, data
+            w.grad = grad
 
 
 def _norms(steps: Iterable[Tensor]) -> list[Tensor]:
