@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from neuropt.finding import find_rule
     from neuropt.searching.search import run_search
     from neuropt.tasks import MLP, DataError, Split, Task, TaskData, get_task, register_task
+    from neuropt.training.meta_training import meta_train
     from search_space import Rule, RuleError, SearchSpace, load_space, parse_rule, same_rule, simplify, to_latex, zoo
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "find_rule",
     "get_task",
     "load_space",
+    "meta_train",
     "optimizers",
     "parse_rule",
     "register_task",
@@ -72,6 +74,7 @@ _HOMES = {
     "neuropt.finding": ("find_rule",),
     "neuropt.searching.search": ("run_search",),
     "neuropt.tasks": ("MLP", "DataError", "Split", "Task", "TaskData", "get_task", "register_task"),
+    "neuropt.training.meta_training": ("meta_train",),
     "search_space": (
         "Rule",
         "RuleError",

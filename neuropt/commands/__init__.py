@@ -3,6 +3,7 @@
 from neuropt.commands.checking import Check
 from neuropt.commands.command import Command
 from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
+from neuropt.commands.meta_training import MetaTrain
 from neuropt.commands.optimizers import Optimizers
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
@@ -14,6 +15,7 @@ COMMANDS: dict[str, type[Command]] = {
     "export": Export,
     "check": Check,
     "evaluate": Evaluate,
+    "meta-train": MetaTrain,
     "spaces": Spaces,
     "controllers": Controllers,
     "tasks": Tasks,

@@ -72,7 +72,8 @@ def named(name: str) -> Contender:
     row = named_optimizers().get(name)
     if row is not None and not row.lr_free:
         return Contender(name, None, name)
-    return Contender(name, zoo().get(name), name if row is not None else None)
+    searched = frozenset[str]() if row is None else row.searched
+    return Contender(name, zoo().get(name), name if row is not None else None, searched)
 
 
 def find_contender(text: str | Rule) -> Contender:

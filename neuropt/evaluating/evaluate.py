@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -92,6 +92,8 @@ def evaluate(
 
 def _listed(values: Sequence[Any], name: str, *single: type) -> list[Any]:
     """Return the values as a list; one alone counts as a list of it."""
+    if not isinstance(values, Iterable) and not isinstance(values, single):
+        raise TypeError(f"evaluate({name}=...) must be a name or several, but got {values!r}")
     listed = [values] if isinstance(values, (str, *single)) else list(values)
     if not listed:
         raise ValueError(f"evaluate({name}=...) must name at least one, but got none")

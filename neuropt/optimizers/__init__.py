@@ -8,6 +8,7 @@ from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.catalogue import NamedOptimizer, create_named, named_optimizers
 from neuropt.optimizers.growing_batch import GrowingBatch
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.lstm import LSTMOptimizer
 from neuropt.optimizers.named_schedules import NamedSchedule, create_schedule, named_schedules
 from neuropt.optimizers.normalized_restarts import NormalizedWarmRestarts
 from neuropt.optimizers.powersign import PowerSign
@@ -29,6 +30,7 @@ __all__ = [
     "AdamWR",
     "AddSign",
     "GrowingBatch",
+    "LSTMOptimizer",
     "LinearCosineLR",
     "Lion",
     "NamedOptimizer",

@@ -25,6 +25,7 @@ from neuropt.optimizers.adam_eps_hat import AdamEpsHat
 from neuropt.optimizers.adamwr import AdamWR
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.lstm import DEFAULT_WEIGHTS, LSTMOptimizer
 from neuropt.optimizers.powersign import PowerSign
 from neuropt.optimizers.ranges import check_torch_values, is_torchs
 from neuropt.optimizers.rmsprop_eps_inside import RMSpropEpsInside
@@ -59,6 +60,7 @@ class NamedOptimizer:
         pointwise: whether each element's update depends on that element alone.
         variants: names of other conventions for the same thing.
         lr_free: whether u is the same for every lr that a training starts with, as for a rule; AdaBound's bounds are measured against it.
+        searched: names of the tasks that it was trained to train, so that results on them are no evidence for others.
     """
 
     name: str
@@ -71,6 +73,7 @@ class NamedOptimizer:
     pointwise: bool = True
     variants: tuple[str, ...] = ()
     lr_free: bool = True
+    searched: frozenset[str] = frozenset()
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -226,6 +229,13 @@ OUR_ROWS = (
         Lion,
         "u = sign(beta1 m + (1 - beta1) g) + weight_decay w; m = ema(g, beta2)",
         "Chen et al. 2023",
+    ),
+    NamedOptimizer(
+        "lstm",
+        LSTMOptimizer,
+        "y, h, c = LSTM((log|g|/p, sign g) if |g| >= e^-p else (-1, e^p g), h, c); u = weight_decay w - y",
+        "Andrychowicz et al. 2016",
+        searched=frozenset({DEFAULT_WEIGHTS}),
     ),
     NamedOptimizer(
         "adagraft",

@@ -53,7 +53,8 @@ def print_rows(rows: Sequence[Row], title: str, console: Console) -> None:
         table.add_row(*map(Text, line))  # a Text, so that brackets are no markup
     console.print(Text(title, style="bold"))
     console.print(table)
-    for note in [_legend(rows, wide), *_marks(rows), *_failures(rows), *_full_texts(rows, room)]:
+    shortened_names = _full_names(rows, room) if scheduled and not wide else []
+    for note in [_legend(rows, wide), *_marks(rows), *_failures(rows), *shortened_names, *_full_texts(rows, room)]:
         console.print(Text(note), soft_wrap=not console.is_terminal)
 
 
@@ -160,6 +161,16 @@ def _failures(rows: Sequence[Row]) -> list[str]:
 
 def _full_name(row: Row) -> str:
     return row.optimizer if row.schedule == CONSTANT else f"{row.optimizer} under {row.schedule}"
+
+
+def _full_names(rows: Sequence[Row], room: int) -> list[str]:
+    """Return optimizer and schedule where a narrow table cuts them, so that no two schedules look alike."""
+    names = []
+    for position, row in enumerate(rows, 1):
+        label = _label(row, room, with_schedule=True)
+        if row.schedule not in label or (row.rule is None and row.optimizer not in label):
+            names.append(f"{position} {shortened(row.optimizer, 40)} under {row.schedule}")
+    return names
 
 
 def _full_texts(rows: Sequence[Row], room: int) -> list[str]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -14,7 +15,8 @@ import pytest
 import torch
 
 from neuropt import create_optimizer, zoo
-from neuropt.optimizers import named_optimizers
+from neuropt.commands.listings import Schedules
+from neuropt.optimizers import named_optimizers, named_schedules
 from tests.cli.running import ROOT, run_here
 
 
@@ -40,6 +42,23 @@ def test_listings_name_what_there_is(command: str, names: set[str], capsys: pyte
 def test_what_is_called_a_rule_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
     for row in json.loads(run_here(capsys, "optimizers", "--json").out):
         assert (run_here(capsys, "show", row["name"]).code == 0) == row["rule"]
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_names_stay_in_one_piece_on_a_narrow_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setenv("TERM", "dumb")  # 80 columns, no bold header
+    monkeypatch.setattr("sys.stdout", terminal)
+    Schedules()()
+    lines = terminal.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert {line.split()[0] for line in lines if not line.startswith(" ")} == {"name", *named_schedules()}
 
 
 def test_optimizers_are_listed_with_all_that_is_said_of_them(capsys: pytest.CaptureFixture[str]) -> None:

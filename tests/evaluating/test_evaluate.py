@@ -132,6 +132,11 @@ def test_what_is_wrong_is_said_before_anything_is_trained(change: dict[str, Any]
         evaluate(arguments.pop("optimizers"), arguments.pop("tasks"), **arguments)
 
 
+def test_what_is_no_list_is_said_by_its_argument() -> None:
+    with pytest.raises(TypeError, match=r"evaluate\(schedule=...\) must be a name or several, but got 3"):
+        evaluate("sgd", "digits-mlp", schedule=3, steps=10**9)  # type: ignore[arg-type]
+
+
 def test_an_evaluation_is_not_overwritten(tmp_path: Path) -> None:
     evaluate("sgd", "digits-mlp", out=tmp_path, **SMALL)
     before = (tmp_path / "children.csv").read_bytes()
@@ -204,3 +209,12 @@ def test_bad_schedules_are_refused_before_anything_is_trained(schedule: Any, mes
 def test_every_optimizer_trains_under_every_schedule(schedule: str) -> None:
     found = evaluate(list(named_optimizers()), "digits-mlp", schedule=schedule, seeds=1, tune_seeds=1, steps=8)
     assert {row.optimizer: row.failure for row in found.rows} == dict.fromkeys(named_optimizers())
+
+
+def test_a_rule_without_weight_decay_has_nothing_to_normalize() -> None:
+    rows = evaluate("sign(g)", "digits-mlp", schedule=["normalized-restarts", "sgdr"], **SMALL).rows
+    normalized, plain = sorted(rows, key=lambda row: row.schedule)
+    assert (normalized.failure, plain.failure) == (None, None)
+    assert normalized.loss is not None
+    assert plain.loss is not None
+    assert normalized.loss.median == pytest.approx(plain.loss.median, rel=1e-3)  # one at a time, and batched

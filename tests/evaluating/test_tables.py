@@ -117,3 +117,16 @@ def test_schedules_are_shown_where_there_are_any(width: int) -> None:
     assert "cosine" in lines[3]
     assert "constant" in lines[4]
     assert "schedule" not in printed([row("adam", 0.9)], 160)
+
+
+def test_a_narrow_table_says_in_full_what_it_cuts() -> None:
+    rows = [
+        row("powersign-restart", 0.9, schedule="noisy-linear-cosine"),
+        row("adam", 0.8, schedule="cosine"),
+        row(RULE, 0.7, RULE, schedule="snapshot"),
+    ]
+    lines = printed(rows, 80).splitlines()
+    assert "1 powersign-restart under noisy-linear-cosine" in lines
+    assert not [line for line in lines if line.startswith("2 adam under")], "it is in the table"
+    assert f"3 {RULE}" in lines
+    assert "powersign-restart under" not in printed(rows, 160), "there is room for both"

@@ -16,6 +16,7 @@ from torch import Tensor, optim
 import neuropt.optimizers
 from neuropt import RuleOptimizer, create_optimizer, parse_rule, zoo
 from neuropt.optimizers import AddSign, PowerSign, create_named, named_optimizers
+from neuropt.optimizers.lstm_weights import network_text
 from neuropt.optimizers.ranges import is_torchs
 
 NAMES = list(named_optimizers())
@@ -23,7 +24,7 @@ ALL = sorted({*NAMES, *zoo()})
 ISSUE = {
     *("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "adam", "adamw", "amsgrad", "nadam", "radam"),
     *("adamax", "adam-eps-hat", "rmsprop-eps-inside", "sgdw", "sgdwr", "adamwr", "yogi", "adabound", "amsbound"),
-    *("lion", "adagraft", "powersign", "addsign"),
+    *("lion", "lstm", "adagraft", "powersign", "addsign"),
     *("powersign-ld", "powersign-cd", "powersign-rd", "addsign-ld", "addsign-cd", "addsign-rd"),
 }
 
@@ -74,6 +75,8 @@ def test_a_row_says_what_the_groups_hold(name: str) -> None:
     if name == "adagraft":  # its group holds the children's hyperparameters
         found = {"magnitude": group["magnitude"], "direction": group["direction"]}
         assert (group["magnitude"]["lr"], group["direction"]["betas"]) == (1e-3, (0.9, 0.999))
+    if name == "lstm":  # its group holds the network itself
+        found = {"weights": network_text(row.defaults["weights"])}
     assert {key: group[key] for key in row.defaults} == {**row.defaults, **needed(name), **found}
     assert row.source
     assert "\n" not in row.formula
