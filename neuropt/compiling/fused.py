@@ -1,10 +1,12 @@
 """A step as one pass over memory for each tensor, by a compiled kernel.
 
-The kernel is compiled for a flat tensor of any size, so a model of a thousand tensors compiles as long as a model of one, and a
-parameter is updated where it is. Its memory is flat in the order in which it lies there (a channels-last weight is not copied), and a
-gradient in another order is copied first. Nothing else takes memory.
+A kernel is compiled for a flat tensor of any size, so a model of a thousand tensors compiles as long as a model of one.
 
-Tensors of less than two elements are updated by the loop over instructions: compilers treat the sizes 0 and 1 apart.
+- A large tensor is updated where it is. It is flat in the order in which its memory lies (a channels-last weight is not copied); what lies
+  in another order is copied first and, if it was written, back.
+- Small tensors that share their numbers are copied into one flat piece of memory, updated together, and copied back: for them a call
+  costs more than moving them twice. Rules with reductions or draws have something of each tensor's own, and are not gathered.
+- A single element alone, or none, is left to the loop over instructions: compilers treat the sizes 0 and 1 apart.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from neuropt.compiling.due import HALF, Due, GroupNumbers, key
 from neuropt.compiling.execution import Execution
 from neuropt.compiling.kernel import Kernel
 from neuropt.compiling.loop import update_each
+from neuropt.compiling.pieces import gathered, largest, small
 
 
 def update_fused(due: Sequence[Due], execution: Execution, numbers: GroupNumbers, group: dict[str, Any]) -> None:
@@ -28,93 +31,141 @@ def update_fused(due: Sequence[Due], execution: Execution, numbers: GroupNumbers
     Raises:
         CompilerMissing: nothing can be compiled; no parameter was updated.
     """
-    step = _Step(execution, numbers, group)
-    some = [one for one in due if one.w.numel() >= 2]
-    runs = [step.compiled(one) for one in some]
-    for one, run in zip(some, runs, strict=True):
-        step.update(one, run)
-    if some:
-        torch._foreach_add_([one.state["step"] for one in some], 1.0)
-    if len(some) < len(due):
-        update_each([one for one in due if one.w.numel() < 2], execution, numbers, group)
+    form = _Form(execution, numbers, group)
+    pieces, large, alone = _sorted(due, execution, numbers)
+    calls = [(piece, form.compiled(piece[0].w, sum(one.w.numel() for one in piece))) for piece in pieces]
+    single = [(one, form.compiled(one.w, one.w.numel())) for one in large]
+    for piece, (kernel, run) in calls:
+        form.update_piece(piece, kernel, run)
+    for one, (kernel, run) in single:
+        form.update_one(one, kernel, run)
+    if counts := [one.state["step"] for some in (*pieces, large) for one in some]:
+        torch._foreach_add_(
+            counts, torch.ones(()), alpha=1.0
+        )  # as torch: a Python number would be wrapped for each of them
+    update_each(alone, execution, numbers, group)
 
 
-class _Step:
-    """One step of one group."""
+def _sorted(
+    due: Sequence[Due], execution: Execution, numbers: GroupNumbers
+) -> tuple[list[list[Due]], list[Due], list[Due]]:
+    """Part parameters into pieces of small ones, large ones, and those that no kernel is for."""
+    gathers = execution.program.pointwise and execution.program.deterministic
+    open_pieces: dict[Any, tuple[list[Due], int]] = {}
+    pieces, large = list[list[Due]](), list[Due]()
+    for one in due:
+        size = one.w.numel()
+        if not gathers or size > small(one.w.device):
+            large.append(one)
+            continue
+        w, limit = one.w, largest(one.w.device)
+        shared = (w.dtype, w.device, one.t) if not numbers.remembered else (w.dtype, w.device, numbers.shared(one))
+        piece, elements = open_pieces.get(shared, ([], limit))
+        if elements + size > limit:
+            piece, elements = [], 0
+            pieces.append(piece)
+        piece.append(one)
+        open_pieces[shared] = piece, elements + size
+    large += [piece[0] for piece in pieces if len(piece) == 1]
+    alone = [one for one in large if one.w.numel() < 2]
+    alone += [one for piece in pieces if len(piece) > 1 and sum(x.w.numel() for x in piece) < 2 for one in piece]
+    taken = {id(one) for one in alone}
+    return (
+        [piece for piece in pieces if len(piece) > 1 and id(piece[0]) not in taken],
+        [one for one in large if id(one) not in taken],
+        alone,
+    )
+
+
+class _Form:
+    """What the updates of one group at one step share."""
 
     def __init__(self, execution: Execution, numbers: GroupNumbers, group: dict[str, Any]) -> None:
-        self.execution, self.numbers, self.group = execution, numbers, group
-        self.text, self.maximize = group["rule"], bool(group["maximize"])
-        self.threads = torch.get_num_threads()
-        self.arguments: dict[tuple[Kernel, tuple[float, ...]], Tensor] = {}
-        self.kernels: dict[tuple[torch.dtype, torch.device], Kernel] = {}
-        self.keeps_numbers = [r for r in execution.program.remembered if r.kind == "number"]
+        self.numbers, self.seed, self.text = numbers, group["seed"], group["rule"]
+        self.maximize, self.threads = bool(group["maximize"]), torch.get_num_threads()
+        program = execution.program
+        self.deterministic = program.deterministic
+        self.tensors = [(key(r.name), r.kind) for r in program.remembered if r.kind != "number"]
+        self.floats = [(key(r.name), r.value) for r in program.remembered if r.kind == "number"]
+        self.kernels: dict[Any, tuple[Kernel, Step]] = {}
+        self.arguments: dict[Any, Tensor] = {}
 
-    def compiled(self, one: Due) -> Step:
-        """Return the compiled kernel for one parameter."""
-        w = one.w
-        many = w.numel() >= MANY and (self.threads > 1 or w.device.type != "cpu")
-        return compiled(self._kernel(w), w.dtype, "many" if many else "few", self.threads)
-
-    def update(self, one: Due, run: Step) -> None:
-        """Update one parameter; only its step count is left to add to."""
-        w, size = one.w, one.w.numel()
-        kernel = self._kernel(w)
-        shared = self.numbers.shared(one)
-        order = _order(w) if kernel.program.deterministic else None
-        g = one.g if one.g.dtype == w.dtype else one.g.to(w.dtype)
-        flat_w = _flat(w, order, size)
-        remembered = [self._remembered(one, name, w, kernel) for name in kernel.tensors]
-        flats = [_flat(x, order, size) if x.numel() == size else x for x in remembered]
-        target = flat_w if self.numbers.lr != 0 else flat_w.clone()  # with lr 0 a parameter stays as it is
-        run(target, _flat(g, order, size), self._numbers(kernel, shared), self._keys(kernel, one), *flats)
-        if self.numbers.lr != 0:
-            _write_back(w, flat_w, order)
-        for x, flat in zip(remembered, flats, strict=True):
-            _write_back(x, flat, order)
-        if self.keeps_numbers:
-            values = self.numbers.at(shared)
-            one.state.update({key(r.name): values[r.value] for r in self.keeps_numbers})
-
-    def _kernel(self, w: Tensor) -> Kernel:
-        found = self.kernels.get((w.dtype, w.device))
+    def compiled(self, w: Tensor, size: int) -> tuple[Kernel, Step]:
+        """Return the kernel for a parameter, and the kernel compiled for so many elements."""
+        many = size >= MANY and (self.threads > 1 or w.device.type != "cpu")
+        found = self.kernels.get((w.dtype, w.device, many))
         if found is None:
             dtype = torch.float32 if w.dtype in HALF else w.dtype
-            found = self.kernels[w.dtype, w.device] = kernel_of(self.text, dtype, w.device, self.maximize)
+            kernel = kernel_of(self.text, dtype, w.device, self.maximize)
+            found = kernel, compiled(kernel, w.dtype, "many" if many else "few", self.threads)
+            self.kernels[w.dtype, w.device, many] = found
         return found
 
-    def _remembered(self, one: Due, name: str, w: Tensor, kernel: Kernel) -> Tensor:
-        """Return a remembered tensor, in the dtype and on the device that the kernel reads: it does not look itself."""
-        x: Tensor = one.state[key(name)]
-        if x.dtype != kernel.dtype or x.device != w.device:
-            x = one.state[key(name)] = x.to(device=w.device, dtype=kernel.dtype)
-        if x.shape != w.shape and x.numel() != 1:
-            raise RuntimeError(f"{name!r} of shape {tuple(x.shape)} is remembered for a parameter of {tuple(w.shape)}.")
-        return x
+    def update_one(self, one: Due, kernel: Kernel, run: Step) -> None:
+        """Update a parameter where it is; its step count is left to add to."""
+        w, g, state, lr = one.w, one.g, one.state, self.numbers.lr
+        order = _order(w) if self.deterministic and not w.is_contiguous() else None
+        rows, copies = list[Tensor](), list[tuple[Tensor, Tensor]]()
+        for name, kind in self.tensors:
+            x: Tensor = state[name]
+            if x.dtype != kernel.dtype or x.device != w.device:
+                x = state[name] = x.to(device=w.device, dtype=kernel.dtype)
+            rows.append(_row(x, order, copies) if kind == "tensor" else x)
+            _check(x.shape == w.shape or kind == "reduced", name, x, w)
+        _check(g.shape == w.shape, "gradient", g, w)
+        g = g if g.dtype == w.dtype else g.to(w.dtype)
+        target = _row(w, order, copies) if lr != 0 else w.reshape(-1).clone()  # with lr 0 a parameter stays as it is
+        keys = None if self.deterministic else kernel.keys(self.seed, one.index, one.t)
+        run(target, _row(g, order), self._numbers(kernel, one), keys, *rows)
+        for x, row in copies:
+            x.copy_(row.view(x.shape))
+        self._remember_floats(one)
 
-    def _numbers(self, kernel: Kernel, shared: tuple[float, ...]) -> Tensor:
+    def update_piece(self, piece: list[Due], kernel: Kernel, run: Step) -> None:
+        """Update small parameters together; their step counts are left to add to."""
+        w, shapes = [one.w for one in piece], tuple([one.w.shape for one in piece])
+        remembered = [[one.state[name] for one in piece] for name, _ in self.tensors]
+        row = gathered(w, shapes, 0, w[0].dtype)
+        g = gathered([one.g for one in piece], shapes, 1, w[0].dtype)
+        kept = [gathered(x, shapes, slot, kernel.dtype) for slot, x in enumerate(remembered, 2)]
+        run(row.row, g.row, self._numbers(kernel, piece[0]), None, *(x.row for x in kept))
+        if self.numbers.lr != 0:  # with lr 0 a parameter stays as it is
+            row.put_back(w)
+        for x, tensors in zip(kept, remembered, strict=True):
+            x.put_back(tensors)
+        if self.floats:
+            for one in piece:
+                self._remember_floats(one)
+
+    def _numbers(self, kernel: Kernel, one: Due) -> Tensor:
+        shared = self.numbers.shared(one)
         if (kernel, shared) not in self.arguments:
             self.arguments[kernel, shared] = kernel.numbers(self.numbers.lr, self.numbers.at(shared))
         return self.arguments[kernel, shared]
 
-    def _keys(self, kernel: Kernel, one: Due) -> Tensor | None:
-        return None if kernel.program.deterministic else kernel.keys(self.group["seed"], one.index, one.t)
+    def _remember_floats(self, one: Due) -> None:
+        if self.floats:
+            values = self.numbers.at(self.numbers.shared(one))
+            one.state.update({name: values[value] for name, value in self.floats})
 
 
-def _order(w: Tensor) -> list[int] | None:
-    """Return the axes of a tensor from the outermost in memory to the innermost; None where they lie in their own order."""
-    if w.is_contiguous():
-        return None
+def _order(w: Tensor) -> list[int]:
+    """Return the axes of a tensor from the outermost in memory to the innermost."""
     return sorted(range(w.dim()), key=lambda axis: -w.stride(axis))
 
 
-def _flat(x: Tensor, order: list[int] | None, size: int) -> Tensor:
-    """Return the elements in one row: a view where the memory is in this order, otherwise a copy."""
-    return (x if order is None else x.permute(order)).reshape(size)
+def _row(x: Tensor, order: list[int] | None, copies: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
+    """Return the elements in a row: a view where they lie in this order, otherwise a copy, which is noted."""
+    if order is None and x.is_contiguous():
+        return x.view(-1)
+    x = x if order is None else x.permute(order)
+    row = x.reshape(-1)
+    if copies is not None and row.data_ptr() != x.data_ptr():
+        copies.append((x, row))
+    return row
 
 
-def _write_back(x: Tensor, flat: Tensor, order: list[int] | None) -> None:
-    """Write a row back if it is a copy."""
-    if x.data_ptr() != flat.data_ptr():
-        target = x if order is None else x.permute(order)
-        target.copy_(flat.view(target.shape))
+def _check(fits: bool, name: str, x: Tensor, w: Tensor) -> None:
+    """Refuse shapes that a kernel would read beyond: it does not look itself."""
+    if not fits:
+        raise RuntimeError(f"{name!r} of shape {tuple(x.shape)} does not fit a parameter of shape {tuple(w.shape)}.")
