@@ -103,20 +103,22 @@ class _Form:
 
     def update_one(self, one: Due, kernel: Kernel, run: Step) -> None:
         """Update a parameter where it is; its step count is left to add to."""
-        w, g, state, lr = one.w, one.g, one.state, self.numbers.lr
-        order = _order(w) if self.deterministic and not w.is_contiguous() else None
-        rows, copies = list[Tensor](), list[tuple[Tensor, Tensor]]()
+        w, g, state = one.w, one.g, one.state
+        order = None if w.is_contiguous() or not self.deterministic else _order(w)
+        rows, copies, size = list[Tensor](), list[tuple[Tensor, Tensor]](), w.numel()
         for name, kind in self.tensors:
             x: Tensor = state[name]
-            if x.dtype != kernel.dtype or x.device != w.device:
-                x = state[name] = x.to(device=w.device, dtype=kernel.dtype)
+            if x.dtype != kernel.dtype or x.device != kernel.device:
+                x = state[name] = x.to(device=kernel.device, dtype=kernel.dtype)
             rows.append(_row(x, order, copies) if kind == "tensor" else x)
-            _check(x.shape == w.shape or kind == "reduced", name, x, w)
-        _check(g.shape == w.shape, "gradient", g, w)
-        g = g if g.dtype == w.dtype else g.to(w.dtype)
-        target = _row(w, order, copies) if lr != 0 else w.reshape(-1).clone()  # with lr 0 a parameter stays as it is
+            _check(rows[-1], size if kind == "tensor" else 1, name)
+        g_row = _row(g if g.dtype == w.dtype else g.to(w.dtype), order)
+        _check(g_row, size, "the gradient")
+        w_row = _row(w, order, copies)
+        if self.numbers.lr == 0:  # a parameter stays as it is
+            w_row, copies = w_row.clone(), [copy for copy in copies if copy[1] is not w_row]
         keys = None if self.deterministic else kernel.keys(self.seed, one.index, one.t)
-        run(target, _row(g, order), self._numbers(kernel, one), keys, *rows)
+        run(w_row, g_row, self._numbers(kernel, one), keys, *rows)
         for x, row in copies:
             x.copy_(row.view(x.shape))
         self._remember_floats(one)
@@ -138,10 +140,10 @@ class _Form:
                 self._remember_floats(one)
 
     def _numbers(self, kernel: Kernel, one: Due) -> Tensor:
-        shared = self.numbers.shared(one)
-        if (kernel, shared) not in self.arguments:
-            self.arguments[kernel, shared] = kernel.numbers(self.numbers.lr, self.numbers.at(shared))
-        return self.arguments[kernel, shared]
+        known = (kernel, self.numbers.shared(one)) if self.floats else (kernel, one.t)
+        if known not in self.arguments:
+            self.arguments[known] = kernel.numbers(self.numbers.lr, self.numbers.at(self.numbers.shared(one)))
+        return self.arguments[known]
 
     def _remember_floats(self, one: Due) -> None:
         if self.floats:
@@ -157,7 +159,7 @@ def _order(w: Tensor) -> list[int]:
 def _row(x: Tensor, order: list[int] | None, copies: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
     """Return the elements in a row: a view where they lie in this order, otherwise a copy, which is noted."""
     if order is None and x.is_contiguous():
-        return x.view(-1)
+        return x if x.dim() == 1 else x.view(-1)
     x = x if order is None else x.permute(order)
     row = x.reshape(-1)
     if copies is not None and row.data_ptr() != x.data_ptr():
@@ -165,7 +167,7 @@ def _row(x: Tensor, order: list[int] | None, copies: list[tuple[Tensor, Tensor]]
     return row
 
 
-def _check(fits: bool, name: str, x: Tensor, w: Tensor) -> None:
-    """Refuse shapes that a kernel would read beyond: it does not look itself."""
-    if not fits:
-        raise RuntimeError(f"{name!r} of shape {tuple(x.shape)} does not fit a parameter of shape {tuple(w.shape)}.")
+def _check(row: Tensor, size: int, name: str) -> None:
+    """Refuse what a kernel would read beyond: it does not look itself."""
+    if row.numel() != size:
+        raise RuntimeError(f"{name} has {row.numel()} elements, but its parameter needs {size}.")
