@@ -133,8 +133,5 @@ def _update(due: Sequence[Due], execution: Execution, numbers: Sequence[Any], lr
     if lr == 0:  # with lr 0 a parameter stays as it is, whatever u is
         return
     u = values[program.result]
-    if not isinstance(u, float):
-        u = [x.expand_as(like).view_as(one.w) for x, like, one in zip(u, w, due, strict=True)]
-        torch._foreach_add_([one.w for one in due], u, alpha=-lr)
-    else:
-        torch._foreach_add_([one.w for one in due], -lr * u)
+    us = [torch.full_like(x, u) if isinstance(u, float) else u[i].expand_as(x) for i, x in enumerate(w)]
+    torch._foreach_add_([one.w for one in due], [x.view_as(one.w) for x, one in zip(us, due, strict=True)], alpha=-lr)

@@ -60,8 +60,8 @@ def _sorted(
             continue
         w, limit = one.w, largest(one.w.device)
         shared = (w.dtype, w.device, one.t) if not numbers.remembered else (w.dtype, w.device, numbers.shared(one))
-        piece, elements = open_pieces.get(shared, ([], limit))
-        if elements + size > limit:
+        piece, elements = open_pieces.get(shared, ([], 0))
+        if not piece or elements + size > limit:
             piece, elements = [], 0
             pieces.append(piece)
         piece.append(one)
@@ -116,7 +116,8 @@ class _Form:
         _check(g_row, size, "the gradient")
         w_row = _row(w, order, copies)
         if self.numbers.lr == 0:  # a parameter stays as it is
-            w_row, copies = w_row.clone(), [copy for copy in copies if copy[1] is not w_row]
+            copies = [copy for copy in copies if copy[1] is not w_row]
+            w_row = w_row.clone()
         keys = None if self.deterministic else kernel.keys(self.seed, one.index, one.t)
         run(w_row, g_row, self._numbers(kernel, one), keys, *rows)
         for x, row in copies:
@@ -161,7 +162,7 @@ def _row(x: Tensor, order: list[int] | None, copies: list[tuple[Tensor, Tensor]]
     if order is None and x.is_contiguous():
         return x if x.dim() == 1 else x.view(-1)
     x = x if order is None else x.permute(order)
-    row = x.reshape(-1)
+    row = x.reshape(-1).contiguous()  # a row may be a view with gaps
     if copies is not None and row.data_ptr() != x.data_ptr():
         copies.append((x, row))
     return row

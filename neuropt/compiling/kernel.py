@@ -151,10 +151,15 @@ class Kernel:
             if i.draw is not None:
                 arguments.append(next(streams))
             values[number] = KERNEL_PRIMITIVES[i.function](*arguments)
+        # what is remembered may be a leaf itself, `m = w` or `a = prev(b)`, whose memory is written here
+        kept = {
+            r.name: values[r.value].clone() if r.value < len(program.leaves) else values[r.value]
+            for r in program.remembered
+            if r.kind != "number"
+        }
         w_given.copy_(w - lr * values[program.result])
-        for r in program.remembered:
-            if r.kind != "number":
-                remembered[r.name].copy_(values[r.value])
+        for name, value in kept.items():
+            remembered[name].copy_(value)
 
     def _exponent(self, value: int, found: Any) -> Any:
         """Return a constant exponent as a float, for which there are faster and exacter forms: x * x, sqrt(x)."""
