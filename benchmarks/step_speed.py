@@ -34,7 +34,7 @@ from torch.optim import Optimizer
 
 from neuropt.compiling.program import Program, compile_program
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from neuropt.compiling.sign_powers import sign_powers
+from neuropt.compiling.signs import sign_powers
 from neuropt.optimizers.catalogue import NamedOptimizer, named_optimizers
 from search_space import zoo
 

@@ -38,7 +38,7 @@ def kernel_of(text: str, dtype: torch.dtype, device: torch.device, maximize: boo
     return Kernel(compile_text(text), dtype, device, maximize)
 
 
-def compiled(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: int) -> Step:
+def compiled_step(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: int) -> Step:
     """Return a compiled kernel, as it was compiled before if it was.
 
     Args:
@@ -63,10 +63,11 @@ def _attempted(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: int
     found: list[_Called] = []
 
     def backend(graph: Any, inputs: Any) -> Callable[..., Any]:
-        options = {"size_asserts": False, "alignment_asserts": False}
+        options: dict[str, bool | int] = {"size_asserts": False, "alignment_asserts": False}
         if amount == "few":
             options |= {"cpp.threads": 1}
-        found.append(_Called(dynamo.lookup_backend("inductor")(graph, inputs, config_patches=options)))
+        inductor: Callable[..., Any] = dynamo.lookup_backend("inductor")
+        found.append(_Called(inductor(graph, inputs, config_patches=options)))
         return found[-1].first
 
     arguments = _examples(kernel, stored, EXAMPLE_SIZES[amount])
@@ -78,7 +79,8 @@ def _attempted(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: int
     except (dynamo.exc.TorchDynamoException, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return CompilerMissing(reason)
-    return (found and found[0].arranged(arguments)) or function  # not found: torch.compile is switched off
+    arranged = found[0].arranged(arguments) if found else None  # not found: torch.compile is switched off
+    return arranged or function
 
 
 class _Called:

@@ -38,7 +38,7 @@ class Due:
     t: int
 
 
-def due(p: Tensor, index: int, state: State, execution: Execution) -> Due:
+def make_due(p: Tensor, index: int, state: State, execution: Execution) -> Due:
     """Return what a parameter brings; its state is made if this is its first gradient."""
     g = p.grad
     assert g is not None

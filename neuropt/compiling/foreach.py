@@ -4,6 +4,9 @@
 are a few launches. What has no such function (a selection, a reduction) is called for one tensor after the other.
 """
 
+# torch documents its _foreach_ functions but leaves them out of __all__:
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 import math
@@ -51,7 +54,7 @@ def _sign(x: Any) -> Any:
     return lifted
 
 
-def _each(function: str, arguments: Sequence[Lists]) -> Tensors:
+def _each(function: str, arguments: Sequence[Any]) -> Tensors:
     """Call a function that has no form for lists."""
     one = TORCH_PRIMITIVES[function].function
     count = next(len(x) for x in arguments if not isinstance(x, float))

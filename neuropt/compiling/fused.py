@@ -9,6 +9,9 @@ A kernel is compiled for a flat tensor of any size, so a model of a thousand ten
 - A single element alone, or none, is left to the loop over instructions: compilers treat the sizes 0 and 1 apart.
 """
 
+# torch documents its _foreach_ functions but leaves them out of __all__:
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -17,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neuropt.compiling.compiled import MANY, Step, compiled, kernel_of
+from neuropt.compiling.compiled import MANY, Step, compiled_step, kernel_of
 from neuropt.compiling.due import HALF, Due, GroupNumbers, key
 from neuropt.compiling.execution import Execution
 from neuropt.compiling.kernel import Kernel
@@ -97,7 +100,7 @@ class _Form:
         if found is None:
             dtype = torch.float32 if w.dtype in HALF else w.dtype
             kernel = kernel_of(self.text, dtype, w.device, self.maximize)
-            found = kernel, compiled(kernel, w.dtype, "many" if many else "few", self.threads)
+            found = kernel, compiled_step(kernel, w.dtype, "many" if many else "few", self.threads)
             self.kernels[w.dtype, w.device, many] = found
         return found
 
@@ -154,7 +157,8 @@ class _Form:
 
 def _order(w: Tensor) -> list[int]:
     """Return the axes of a tensor from the outermost in memory to the innermost."""
-    return sorted(range(w.dim()), key=lambda axis: -w.stride(axis))
+    strides = w.stride()
+    return sorted(range(w.dim()), key=lambda axis: -strides[axis])
 
 
 def _row(x: Tensor, order: list[int] | None, copies: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:

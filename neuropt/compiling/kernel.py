@@ -20,10 +20,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
+from torch.fx.proxy import GraphAppendingTracer
 
 from neuropt.compiling.kernel_primitives import KERNEL_PRIMITIVES, drawn
 from neuropt.compiling.program import Program, fold
-from neuropt.compiling.sign_powers import SignPower, sign_powers
+from neuropt.compiling.signs import SignPower, sign_powers
 from neuropt.compiling.torch_primitives import fitting
 from search_space.draws import keys
 
@@ -95,7 +96,7 @@ class Kernel:
     def graph(self) -> fx.GraphModule:
         """Return the step as straight-line torch code."""
         graph = fx.Graph()
-        tracer = fx.proxy.GraphAppendingTracer(graph)
+        tracer = GraphAppendingTracer(graph)
 
         def placeholder(name: str) -> fx.Proxy:
             return fx.Proxy(graph.placeholder(name), tracer)
@@ -103,20 +104,21 @@ class Kernel:
         def called(function: Callable[..., Any], *arguments: Any, **options: Any) -> fx.Proxy:
             return fx.Proxy(tracer.create_node("call_function", function, arguments, options), tracer)
 
-        inputs = [placeholder(name) for name in ("w", "g", "numbers", "keys")]
+        w, g, numbers, keys = (placeholder(name) for name in ("w", "g", "numbers", "keys"))
         remembered = {name: placeholder(f"remembered_{i}") for i, name in enumerate(self.tensors)}
-        self._write(*inputs, remembered, called)
+        self._write(w, g, numbers, keys, remembered, called)
         graph.output(())
         return fx.GraphModule({}, graph)
 
+    # The arguments are proxies: what is computed with them is written into the graph.
     def _write(
         self,
-        w_given: fx.Proxy,
-        g_given: fx.Proxy,
-        numbers: fx.Proxy,
-        keys: fx.Proxy,
-        remembered: dict[str, fx.Proxy],
-        called: Callable[..., fx.Proxy],
+        w_given: Any,
+        g_given: Any,
+        numbers: Any,
+        keys: Any,
+        remembered: dict[str, Any],
+        called: Callable[..., Any],
     ) -> None:
         program, slots = self.program, iter(range(1 + len(self.read) + 3 * len(self.powers) + 2 * len(self.divisors)))
         given_numbers = numbers.unbind(0)

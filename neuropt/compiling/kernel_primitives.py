@@ -24,7 +24,11 @@ def _sign(x: Tensor) -> Tensor:
 
 def _compared(relation: Callable[[Any, Any], Tensor]) -> Callable[..., Tensor]:
     """1 where the relation holds, else 0, in the dtype of the arguments."""
-    return lambda x, y: relation(x, y).to(x.dtype)
+
+    def compared(x: Tensor, y: Tensor) -> Tensor:
+        return relation(x, y).to(x.dtype)
+
+    return compared
 
 
 def _log_abs(x: Tensor) -> Tensor:
@@ -116,7 +120,7 @@ def drawn(function: str, element: Tensor, keys: Any) -> Tensor:
         element: int64, the index of each element within its flattened tensor.
         keys: two int64 tensors of no dimension for each uniform that is needed: two uniforms for `noise`, one for `drop`.
     """
-    uniforms = [
+    uniforms: list[Tensor] = [
         (_mix(_mix((element + key_0) & MASK) ^ key_1).to(torch.float64) + 0.5) * 2.0**-32
         for key_0, key_1 in zip(keys[::2], keys[1::2], strict=True)
     ]

@@ -7,9 +7,11 @@ The memory is kept from step to step: `PIECE` elements for each slot (the parame
 the size of the model. Each thread has its own.
 """
 
+# torch documents its _foreach_ functions but leaves them out of __all__:
+# pyright: reportPrivateImportUsage=false
+
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import get_ident
@@ -37,7 +39,7 @@ class Piece:
     row: Tensor
     views: list[Tensor]
 
-    def put_back(self, tensors: Sequence[Tensor]) -> None:
+    def put_back(self, tensors: list[Tensor]) -> None:
         """Copy the elements into tensors of the shapes that were gathered."""
         torch._foreach_copy_(tensors, self.views)
 
@@ -52,7 +54,7 @@ def largest(device: torch.device) -> int:
     return PIECE.get(device.type, PIECE_ELSEWHERE)
 
 
-def gathered(tensors: Sequence[Tensor], shapes: tuple[torch.Size, ...], slot: int, dtype: torch.dtype) -> Piece:
+def gathered(tensors: list[Tensor], shapes: tuple[torch.Size, ...], slot: int, dtype: torch.dtype) -> Piece:
     """Copy tensors into the memory of a slot, of one dtype, and return it; it holds them until the slot is used again.
 
     Args:

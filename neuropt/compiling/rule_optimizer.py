@@ -19,7 +19,7 @@ from torch._compile import _disable_dynamo
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
-from neuropt.compiling.due import HALF, Due, due
+from neuropt.compiling.due import HALF, Due, make_due
 from neuropt.compiling.execution import Execution
 from neuropt.compiling.forms import update
 from neuropt.compiling.program import compile_text
@@ -195,7 +195,7 @@ class RuleOptimizer(Optimizer):
                 found = list[Due]()
                 for p in group["params"]:
                     if p.grad is not None:
-                        found.append(due(p, index, self.state[p], execution))
+                        found.append(make_due(p, index, self.state[p], execution))
                     index += 1
                 if found:
                     update(found, execution, group)

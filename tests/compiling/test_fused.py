@@ -41,11 +41,13 @@ def pair(
     rule: Rule | str, dtype: torch.dtype = torch.float32, **options: Any
 ) -> tuple[RuleOptimizer, RuleOptimizer, Callable[[int], None]]:
     """Return the loop, the fused form, and a step of both along the same gradients."""
-    optimizers = []
-    for form in ({}, {"fused": True}):
+    optimizers = list[RuleOptimizer]()
+    forms: list[dict[str, Any]] = [{}, {"fused": True}]
+    for form in forms:
         w = [x.clone().requires_grad_() if x.is_contiguous() else x.detach().requires_grad_() for x in starts(dtype)]
         options = {"lr": 0.01, "decay_steps": 20} | options
-        optimizers.append(RuleOptimizer([{"params": w[:8]}, {"params": w[8:], "lr": 0.02}], rule, **options, **form))
+        groups: list[dict[str, Any]] = [{"params": w[:8]}, {"params": w[8:], "lr": 0.02}]
+        optimizers.append(RuleOptimizer(groups, rule, **options, **form))
 
     def step(t: int) -> None:
         for optimizer in optimizers:
