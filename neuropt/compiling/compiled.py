@@ -19,7 +19,7 @@ from neuropt.compiling.kernel import Kernel
 from neuropt.compiling.program import compile_text
 
 Amount = Literal["few", "many"]
-EXAMPLE_SIZES: dict[Amount, int] = {"few": 1 << 12, "many": 1 << 21}
+EXAMPLE_SIZES: dict[Amount, int] = {"few": 1 << 12, "many": 1 << 20}
 """Elements of the tensors that a kernel is compiled with; a compiler chooses by them whether to share a loop between threads."""
 MANY = 1 << 15
 """From so many elements on, a loop is worth sharing."""
@@ -59,6 +59,7 @@ def compiled_step(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: 
 @lru_cache(maxsize=512)
 def _attempted(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: int) -> Step | CompilerMissing:
     import torch._dynamo as dynamo  # a second's worth of compiler: only for those who use it
+    from torch._dynamo.exc import TorchDynamoException
 
     found: list[_Called] = []
 
@@ -76,7 +77,7 @@ def _attempted(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: int
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's compiler warns about torch itself
             function(*arguments)
-    except (dynamo.exc.TorchDynamoException, RuntimeError) as error:
+    except (TorchDynamoException, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         return CompilerMissing(reason)
     arranged = found[0].arranged(arguments) if found else None  # not found: torch.compile is switched off
@@ -95,9 +96,10 @@ class _Called:
         return self.code(*flat)
 
     def arranged(self, arguments: Sequence[Any]) -> Step | None:
-        """Return the code as a function of the kernel's own arguments, or None where its order is unclear."""
+        """Return the code as a function of the kernel's own arguments, or None where its order is unclear; forget the call."""
         places = []
-        for x in self.flat:
+        flat, self.flat = self.flat, ()
+        for x in flat:
             same = [i for i, argument in enumerate(arguments) if argument is x]
             if isinstance(x, int) and x == arguments[0].numel():
                 places.append(-1)
