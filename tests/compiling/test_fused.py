@@ -252,10 +252,17 @@ def test_without_a_compiler_there_is_one_warning_and_the_loop(tmp_path: Path) ->
     assert line.endswith("); steps run uncompiled.")
 
 
+HALVES_AND_DOUBLES = ["adam", "lion", "powersign-cd", "adagraft-adam-sgd", "bello-09"]
+
+
 @needs_compiler
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("name", zoo())
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [(name, torch.float32) for name in zoo()]
+    + [(name, dtype) for name in HALVES_AND_DOUBLES for dtype in (torch.float16, torch.bfloat16, torch.float64)],
+    ids=str,
+)
 def test_every_rule_of_the_zoo_is_fused(name: str, dtype: torch.dtype) -> None:
     loop, fused, step = pair(zoo()[name], dtype, lr=1e-3)
     for t in range(4):
