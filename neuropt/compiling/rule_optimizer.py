@@ -25,7 +25,7 @@ from neuropt.compiling.program import compile_text
 from neuropt.compiling.ranges import FINITE, range_of
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.closure_step import ClosureStep
-from neuropt.optimizers.ranges import check_in, check_zoo_values
+from neuropt.optimizers.ranges import check_in
 from search_space import Rule, parse_rule, zoo
 
 OWN_KEYS = ("lr", "rule", "decay_steps", "seed", "maximize", "foreach", "fused")
@@ -163,10 +163,9 @@ class RuleOptimizer(ClosureStep):
                 check_flag(f"{owner}({name}=...)", group[name])
         if group["foreach"] and group["fused"]:
             raise ValueError(f"{owner}(foreach=True, fused=True): only one of them can be.")
+        of_zoo = self.rule in zoo().values()
         for name, own in self.rule.hyperparameters:
-            check_in(range_of(name, own) or FINITE, f"{owner}({name}=...)", group[name])
-        if self.rule in zoo().values():
-            check_zoo_values(owner, dict(self.rule.hyperparameters), group)
+            check_in(range_of(name, own, of_zoo=of_zoo) or FINITE, f"{owner}({name}=...)", group[name])
         if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
             raise TypeError(f"{owner}(seed=...) must be an integer, but got {group['seed']!r}.")
         if group["decay_steps"] is not None:
