@@ -40,8 +40,11 @@ def update_fused(due: Sequence[Due], execution: Execution, numbers: GroupNumbers
     single = [(one, form.compiled(one.w, one.w.numel())) for one in large]
     for piece, (kernel, run) in calls:
         form.update_piece(piece, kernel, run)
-    for one, (kernel, run) in single:
-        form.update_one(one, kernel, run)
+    # first all views, then all kernels: a kernel's tensors push the interpreter's own data out of the cache
+    prepared = [(run, form.prepared(one, kernel, run)) for one, (kernel, run) in single]
+    for run, arguments in prepared:
+        if arguments is not None:
+            run(*arguments)
     if counts := [one.state["step"] for some in (*pieces, large) for one in some]:
         torch._foreach_add_(
             counts, torch.ones(()), alpha=1.0
@@ -104,8 +107,8 @@ class _Form:
             self.kernels[w.dtype, w.device, many] = found
         return found
 
-    def update_one(self, one: Due, kernel: Kernel, run: Step) -> None:
-        """Update a parameter where it is; its step count is left to add to."""
+    def prepared(self, one: Due, kernel: Kernel, run: Step) -> list[Any] | None:
+        """Return the arguments that update a parameter where it is, or update it if there are copies; its step count is left to add to."""
         w, g, state = one.w, one.g, one.state
         order = None if w.is_contiguous() or not self.deterministic else _order(w)
         rows, copies, size = list[Tensor](), list[tuple[Tensor, Tensor]](), w.numel()
@@ -115,17 +118,21 @@ class _Form:
                 x = state[name] = x.to(device=kernel.device, dtype=kernel.dtype)
             rows.append(_row(x, order, copies) if kind == "tensor" else x)
             _check(rows[-1], size if kind == "tensor" else 1, name)
-        g_row = _row(g if g.dtype == w.dtype else g.to(w.dtype), order)
+        g_row = _row(g if g.dtype == w.dtype else g.to(w.dtype), order, g_copies := list[tuple[Tensor, Tensor]]())
         _check(g_row, size, "the gradient")
         w_row = _row(w, order, copies)
         if self.numbers.lr == 0:  # a parameter stays as it is
             copies = [copy for copy in copies if copy[1] is not w_row]
             w_row = w_row.clone()
         keys = None if self.deterministic else kernel.keys(self.seed, one.index, one.t)
-        run(w_row, g_row, self._numbers(kernel, one), keys, *rows)
+        arguments = [w_row, g_row, self._numbers(kernel, one), keys, *rows]
+        self._remember_floats(one)
+        if not (copies or g_copies) and w_row.data_ptr() == w.data_ptr():
+            return arguments
+        run(*arguments)
         for x, row in copies:
             x.copy_(row.view(x.shape))
-        self._remember_floats(one)
+        return None
 
     def update_piece(self, piece: list[Due], kernel: Kernel, run: Step) -> None:
         """Update small parameters together; their step counts are left to add to."""
@@ -161,13 +168,13 @@ def _order(w: Tensor) -> list[int]:
     return sorted(range(w.dim()), key=lambda axis: -strides[axis])
 
 
-def _row(x: Tensor, order: list[int] | None, copies: list[tuple[Tensor, Tensor]] | None = None) -> Tensor:
+def _row(x: Tensor, order: list[int] | None, copies: list[tuple[Tensor, Tensor]]) -> Tensor:
     """Return the elements in a row: a view where they lie in this order, otherwise a copy, which is noted."""
     if order is None and x.is_contiguous():
         return x if x.dim() == 1 else x.view(-1)
     x = x if order is None else x.permute(order)
     row = x.reshape(-1).contiguous()  # a row may be a view with gaps
-    if copies is not None and row.data_ptr() != x.data_ptr():
+    if row.data_ptr() != x.data_ptr():
         copies.append((x, row))
     return row
 

@@ -23,7 +23,7 @@ from torch import Tensor, fx
 from torch.fx.proxy import GraphAppendingTracer
 
 from neuropt.compiling.kernel_primitives import KERNEL_PRIMITIVES, drawn
-from neuropt.compiling.program import Program, fold
+from neuropt.compiling.program import Program
 from neuropt.compiling.signs import SignPower, sign_powers
 from neuropt.compiling.torch_primitives import fitting
 from search_space.draws import keys
@@ -187,7 +187,8 @@ def reciprocal(number: float) -> tuple[float, float]:
     (-0.6666666666666666, 0.5)
     """
     fraction, exponent = math.frexp(number)
-    return fold("/", [1.0, 2.0 * fraction]), fold("**", [2.0, 1.0 - exponent])
+    mantissa = 0.5 / fraction if fraction else math.copysign(math.inf, number)
+    return mantissa, math.ldexp(1.0, 1 - exponent) if exponent > -1023 else math.inf
 
 
 def _selected(power: SignPower, values: dict[int, Any], outcomes: Sequence[Any]) -> Any:
