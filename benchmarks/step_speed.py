@@ -246,6 +246,8 @@ def main() -> None:
                 rows.append(Row("rule", name, count, layout, bound(compile_program(zoo()[name]))))
                 measure(rows[-1], rule_makers(name), arguments.forms, arguments.repeats)
             for name in arguments.optimizers:
+                if not set(arguments.forms) & named_makers(named_optimizers()[name]).keys():
+                    continue
                 rows.append(Row("class", name, count, layout, ""))
                 measure(rows[-1], named_makers(named_optimizers()[name]), arguments.forms, arguments.repeats)
             if not arguments.json:
