@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from neuropt.optimizers.catalogue import named_optimizers
+from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import Child, Results
 from neuropt.training.threads import one_thread
@@ -44,6 +45,7 @@ class Work:
         halving: whether losing learning rates stop early.
         batched: whether children share a buffer; None leaves it to the task.
         test: whether to evaluate on the test split.
+        schedule: of every child, a name of `neuropt.optimizers.named_schedules`.
     """
 
     jobs: tuple[Job, ...]
@@ -51,6 +53,7 @@ class Work:
     halving: bool = True
     batched: bool | None = None
     test: bool = False
+    schedule: str = CONSTANT
 
     def to_json(self) -> str:
         """Return the work as text."""
@@ -146,6 +149,17 @@ def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Resul
             work.seeds,
             halving=work.halving,
             test=work.test,
+            schedule=work.schedule,
         )
     rules = [parse_rule(job.rule or "") for job in jobs]
-    return train_rules(task, data, rules, rates, work.seeds, halving=work.halving, batched=work.batched, test=work.test)
+    return train_rules(
+        task,
+        data,
+        rules,
+        rates,
+        work.seeds,
+        halving=work.halving,
+        batched=work.batched,
+        test=work.test,
+        schedule=work.schedule,
+    )

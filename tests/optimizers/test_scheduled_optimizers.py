@@ -29,7 +29,11 @@ CUT = 4  # inside the second cycle, after the first milestone, within the decay
 RULE = "rule"
 NAMES = [*named_optimizers(), RULE]
 NO_DECAY = {"adagraft", RULE}  # no weight_decay of their own
-NO_MOMENTUM = {"adagrad", "adadelta"}  # of torch's, which its cyclic schedules can cycle the rate of only
+NO_MOMENTUM = {
+    "adagrad",
+    "adadelta",
+    "lstm",
+}  # two of torch's and a learned one: cyclic schedules can cycle their rate only
 
 
 def cycles_momentum(optimizer: Optimizer) -> bool:
@@ -131,7 +135,7 @@ def test_both_state_dicts_go_round_and_training_goes_on_to_the_last_bit(schedule
     assert after[0][1][0]["lr"] != after[4][1][0]["lr"]
 
 
-def test_only_torch_optimizers_leave_their_momentum_uncycled() -> None:
+def test_only_what_has_no_momentum_leaves_it_uncycled() -> None:
     assert {name for name in NAMES if not cycles_momentum(optimizer_of(name, lr=0.1))} == NO_MOMENTUM
 
 
