@@ -102,7 +102,7 @@ class NamedOptimizer:
         if unknown:
             see = f" See also {' and '.join(self.variants)}." if self.variants else ""
             raise TypeError(
-                f"{self.name} has no hyperparameter {', '.join(map(repr, unknown))}; it has {', '.join(self.defaults)}.{see}"
+                f"{self.name} has no hyperparameter {', '.join(f'{n!r} (got {hyper[n]!r})' for n in unknown)}; it has {', '.join(self.defaults)}.{see}"
             )
         for name, value in self.fixed.items():
             if name in hyper and hyper[name] != value:
