@@ -148,7 +148,8 @@ class RuleOptimizer(ClosureStep):
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}.")
         unused = {"momentum"} if param_group.get("momentum") is None else set()  # None: nothing has cycled it yet
-        _check_known(param_group.keys() - RESERVED - unused, dict(self.rule.hyperparameters))
+        given = {name: value for name, value in param_group.items() if name not in RESERVED | unused}
+        _check_known(given, dict(self.rule.hyperparameters))
         self._check_values(self.defaults | param_group)
         super().add_param_group(param_group)
 
@@ -215,7 +216,7 @@ class RuleOptimizer(ClosureStep):
                     self.state[p][key] = value.to(p.device, copy=True)
 
 
-def _check_known(given: Any, own: Mapping[str, float]) -> None:
-    if unknown := sorted(set(given) - own.keys()):
+def _check_known(given: Mapping[str, Any], own: Mapping[str, float]) -> None:
+    if unknown := sorted(given.keys() - own.keys()):
         valid = ", ".join(own) if own else "none"
-        raise TypeError(f"the rule has no hyperparameter {unknown[0]!r}; it has: {valid}.")
+        raise TypeError(f"the rule has no hyperparameter {unknown[0]!r} (got {given[unknown[0]]!r}); it has: {valid}.")

@@ -249,6 +249,13 @@ class Ledger:
         )
         return [FoundRule(position, *row) for position, row in enumerate(rows, 1)]  # type: ignore[arg-type]  # typed by the schema
 
+    def earned(self) -> list[tuple[tuple[int, ...], float]]:
+        """Return the string and the reward of every trained rule, in the order of asking."""
+        rows = self._rows(
+            "SELECT tokens, reward FROM rewards r JOIN proposals p ON p.id = r.proposal WHERE r.status = 'trained' ORDER BY p.id"
+        )
+        return [(tuple(json.loads(str(tokens))), float(str(reward))) for tokens, reward in rows]
+
     def failures(self, count: int) -> list[str]:
         """Return the reasons of the first rules that failed."""
         query = "SELECT reason FROM rewards WHERE status = 'failed' ORDER BY proposal LIMIT ?"

@@ -24,6 +24,7 @@ from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import EXHAUSTED_AFTER, Proposer
 from neuropt.searching.recorded import RecordedExecutor
 from neuropt.searching.run_folder import CONTROLLER, LEDGER, RunError, create_run, free_name, locked, run_config
+from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
 from neuropt.tasks import get_task, initial_weights, load_task_data
 from neuropt.tasks.hashing import hash_tensors
 from neuropt.tasks.task import Task, TaskData
@@ -66,17 +67,19 @@ def run_search(
         run if run is not None else free_name(f"{space.name}-{space.groups}-{_stem(config.controller)}-{task.name}")
     )
     if not resume:
+        known_strings(config, space)  # what is wrong with it is said before there is a folder
         create_run(folder, config)
-    with locked(folder), closing(_ledger(folder / LEDGER, run_facts(config, task, data))) as ledger:
+    with locked(folder), closing(_ledger(folder / LEDGER, config, space, run_facts(config, task, data))) as ledger:
         _search(config, task, data, space, controller, ledger, folder, console)
     return folder
 
 
-def _ledger(path: Path, facts: dict[str, str]) -> Ledger:
+def _ledger(path: Path, config: SearchConfig, space: SearchSpace, facts: dict[str, str]) -> Ledger:
     """Start the ledger of a run, or open it and check that the run can go on here."""
     if not path.exists() or path.stat().st_size == 0:  # empty: killed while it was made
         path.unlink(missing_ok=True)
-        return create_ledger(path, facts)
+        # recorded, so that the search goes on exactly even where an earlier run has changed meanwhile
+        return create_ledger(path, {**facts, "warm_start": known_to_json(known_strings(config, space))})
     ledger = open_ledger(path, read_only=False)
     _check_facts(ledger, facts)
     return ledger
@@ -95,6 +98,7 @@ def _search(
     if ledger.finalists():  # nothing is left to do
         show_finalists(folder, ledger, config, console)
         return
+    controller.begin(known_from_json(ledger.meta().get("warm_start", "[]")))
     proposer = Proposer(controller, space, record_trajectory(task, data))
     if console is not None:
         console.print(
