@@ -13,6 +13,7 @@ from neuropt.testing.trajectories import (
     CLOSE,
     Gradient,
     distance,
+    expect_moved,
     expect_same,
     gradient,
     parameters,
@@ -34,6 +35,7 @@ def groups_apart(subject: Subject) -> str:
     numbers = [name for name, value in usual.param_groups[0].items() if is_numeric(value)]
     names = [name for name in numbers if name in subject.names and not name.startswith("initial")]
     expected = _moved(usual)
+    expect_moved(parameters(SHAPES), expected, "3 steps of three groups")
     louder = _moved(subject.make(_groups({})), _louder_in_the_middle)
     if distance([expected[0], expected[2]], [louder[0], louder[2]]):
         raise NotApplicable("a group's gradients move the parameters of others")

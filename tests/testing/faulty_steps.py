@@ -190,6 +190,14 @@ def _known(hyper: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hyper.items() if name in SOUND}
 
 
+class FirstTwoGroupsOnly(Sound):
+    """A third group is never updated."""
+
+    def step_group(self, group: dict[str, Any]) -> None:
+        if any(group is own for own in self.param_groups[:2]):
+            super().step_group(group)
+
+
 class FirstGroupsMomentum(Sound):
     """One momentum for all groups, that of the first."""
 
