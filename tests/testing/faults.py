@@ -47,6 +47,7 @@ FAULTS: dict[Callable[..., Optimizer], tuple[str, ...]] = {
     steps.WithoutDecay: ("weight_decay",),
     steps.GrowingDecay: ("weight_decay",),
     steps.GroupsNotLoaded: ("state_dict_round_trip",),
+    steps.DecayNotLoaded: ("state_dict_round_trip",),
     tensors.StateNotSaved: ("state_dict_round_trip",),
     tensors.StateOfObjects: ("state_dict_round_trip",),
     tensors.LostByDeepcopy: ("deepcopy",),

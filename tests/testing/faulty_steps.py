@@ -232,3 +232,13 @@ class GroupsNotLoaded(Sound):
         super().load_state_dict(state_dict)
         for group, hyper in zip(self.param_groups, own, strict=True):
             group.update(hyper)
+
+
+class DecayNotLoaded(Sound):
+    """load_state_dict keeps its own weight decay, which is 0 by default."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        own = [group["weight_decay"] for group in self.param_groups]
+        super().load_state_dict(state_dict)
+        for group, decay in zip(self.param_groups, own, strict=True):
+            group["weight_decay"] = decay
