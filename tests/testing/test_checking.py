@@ -173,7 +173,8 @@ def test_a_decay_that_leaves_weights_alone_at_zero_gradients_passes() -> None:
 
         def gradient(self, w: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
             g = super().gradient(w, {**group, "weight_decay": 0.0})
-            return g + group["weight_decay"] * w * (g * w > 0)
+            decayed: torch.Tensor = g + group["weight_decay"] * w * (g * w > 0)
+            return decayed
 
     row = next(row for row in check(Cautious).rows if row.check == "weight_decay")
     assert (row.status, row.detail) == (
@@ -190,9 +191,9 @@ def test_what_a_factory_lacks_is_named() -> None:
         check_optimizer(planned)
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "rmsprop", "lion"])
-def test_an_eps_that_is_too_small_to_show_is_no_failure_of_a_graft(name: str) -> None:
-    graft = partial(neuropt.optimizers.AdaGraft, magnitude=(name, {}), direction=("sgd", {"momentum": 0.9}))
+@pytest.mark.parametrize("direction", [("sgd", {"momentum": 0.9}), ("adagrad", {})])
+def test_an_eps_that_is_too_small_to_show_is_no_failure_of_a_graft(direction: Any) -> None:
+    graft = partial(neuropt.optimizers.AdaGraft, magnitude=("adam", {}), direction=direction)
     assert check(graft, strict=True).passed
 
 
