@@ -176,4 +176,4 @@ def _expect_value_error(call: Callable[[], Any], said: str, name: str) -> None:
 
 
 def _named(group: dict[str, Any]) -> str:
-    return ", ".join(name for name in group if name != "params")
+    return ", ".join(name for name in group if name != "params") or "none"

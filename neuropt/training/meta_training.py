@@ -169,7 +169,7 @@ def _free(path: Path, overwrite: bool) -> Path:
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder; name a file in it.")
     if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists; choose another name, or ask to overwrite it.")
+        raise FileExistsError(f"{path} exists; choose another name, or replace it with --overwrite (overwrite=True).")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to.")
     return path

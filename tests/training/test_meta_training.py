@@ -184,7 +184,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"p": float("nan")}, ValueError, "p must be .* nan"),
     ({"p": 81.0}, ValueError, "p must be .* 81"),
     ({"seed": -1}, ValueError, "seed must be .* -1"),
-    ({"out": "there.pt"}, FileExistsError, "there.pt exists; choose another name, or ask to overwrite"),
+    ({"out": "there.pt"}, FileExistsError, "there.pt exists; choose another name, or replace it with --overwrite"),
     ({"out": "no/folder.pt"}, FileNotFoundError, "there is no folder no to write folder.pt to"),
     ({"out": "."}, IsADirectoryError, "is a folder; name a file in it"),
 ]
@@ -214,7 +214,10 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert all(torch.equal(x, python[name]) for name, x in load_network(file).items())
     again = run_here(capsys, "meta-train", "--task", "quadratics", "-o", str(file), *flags)
     assert (again.code, again.out) == (2, "")
-    assert again.err == f"neuropt meta-train: error: {file} exists; choose another name, or ask to overwrite it.\n"
+    assert (
+        again.err
+        == f"neuropt meta-train: error: {file} exists; choose another name, or replace it with --overwrite (overwrite=True).\n"
+    )
 
 
 @pytest.mark.parametrize("module", ["meta_training", "optimizees", "unrolling"])
