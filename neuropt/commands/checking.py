@@ -31,12 +31,15 @@ class Check:
     def __call__(self) -> int:
         """Print the report, and return 1 where a check failed."""
         from neuropt.testing import check_optimizer  # imports torch
+        from neuropt.testing.subject import NotMade
         from neuropt.testing.targets import find_factory
 
         factory = find_factory(self.target, self.hyper)
         backend = None if self.backend == "none" else self.backend
         try:
             report = check_optimizer(factory, strict=self.strict, backend=backend, on_fail=None)
+        except NotMade as error:
+            raise ValueError(f"{self.target}: {error.what}: --hyper {error.needed}.") from error
         except TypeError as error:
             raise ValueError(f"{self.target}: {error}") from error
         rows = [asdict(row) for row in report.rows]

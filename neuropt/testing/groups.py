@@ -13,6 +13,7 @@ from neuropt.testing.trajectories import (
     CLOSE,
     Gradient,
     distance,
+    expect_moved,
     expect_same,
     gradient,
     parameters,
@@ -34,6 +35,7 @@ def groups_apart(subject: Subject) -> str:
     numbers = [name for name, value in usual.param_groups[0].items() if is_numeric(value)]
     names = [name for name in numbers if name in subject.names and not name.startswith("initial")]
     expected = _moved(usual)
+    expect_moved(parameters(SHAPES), expected, "3 steps of three groups")
     louder = _moved(subject.make(_groups({})), _louder_in_the_middle)
     if distance([expected[0], expected[2]], [louder[0], louder[2]]):
         raise NotApplicable("a group's gradients move the parameters of others")
@@ -57,7 +59,10 @@ def _counts_alone(subject: Subject, name: str, value: Any, expected: list[Tensor
 
 
 def weight_decay(subject: Subject) -> str:
-    """A weight decay changes the steps, and makes weights smaller where gradients are zero."""
+    """A weight decay changes the steps, and makes no weight larger where gradients are zero.
+
+    It may leave them as they are, as a decay does that acts only where a step goes towards zero too.
+    """
     subject.require("weight_decay")
     if not is_numeric(subject.defaults.get("weight_decay")):
         raise NotApplicable("weight_decay is no number")
@@ -68,12 +73,14 @@ def weight_decay(subject: Subject) -> str:
     before = weights(still)
     after = weights(take_steps(still, range(1), gradient_of=lambda w, step, place: torch.zeros_like(w)))
     for place, (x, y) in enumerate(zip(before, after, strict=True)):
-        if not bool((y.abs() < x.abs()).all()):
+        if not bool((y.abs() <= x.abs()).all()):
+            worst = int((y.abs() - x.abs()).nan_to_num(torch.inf).argmax())
             raise Unmet(
-                f"weight_decay={DECAY} at zero gradients: expected smaller weights, but {float(x.reshape(-1)[0]):.9g} became "
-                f"{float(y.reshape(-1)[0]):.9g} (parameter {place}, element 0)"
+                f"weight_decay={DECAY} at zero gradients: expected no larger weights, but {float(x.reshape(-1)[worst]):.9g} became "
+                f"{float(y.reshape(-1)[worst]):.9g} (parameter {place}, element {worst})"
             )
-    return f"weight_decay={DECAY} changes steps, and shrinks weights at zero gradients"
+    shrinks = "shrinks weights" if distance(before, after) else "leaves weights"
+    return f"weight_decay={DECAY} changes steps, and {shrinks} at zero gradients"
 
 
 def others(name: str, value: Any) -> tuple[Any, ...]:

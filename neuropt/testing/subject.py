@@ -9,6 +9,7 @@ lambda params, **hyper: create(params, **hyper) what the class of the result dec
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,20 @@ class Unmet(Exception):
 
 class NotApplicable(Exception):
     """A check does not concern this optimizer, and ends; the message says why."""
+
+
+class NotMade(ValueError):
+    """`factory(params)` raises.
+
+    Args:
+        reason: what it raised, in one line.
+        needed: an argument with a value, such as decay_steps=50, that would help.
+    """
+
+    def __init__(self, reason: str, needed: str) -> None:
+        self.what = f"factory(params) must make an optimizer, but raised {reason}; give what it needs"
+        self.needed = needed
+        super().__init__(f"{self.what}: functools.partial(factory, {needed}).")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +103,7 @@ def subject_of(factory: Callable[..., Optimizer], *, strict: bool, backend: str 
     try:
         made = factory([torch.ones(2, requires_grad=True)])
     except Exception as error:
-        raise ValueError(
-            f"factory(params) must make an optimizer, but raised {type(error).__name__}: {_line(error)}; give what it "
-            "needs: functools.partial(factory, name=value), or --hyper name=value at the command line."
-        ) from error
+        raise NotMade(f"{type(error).__name__}: {_line(error).rstrip('.')}", _missing(str(error))) from error
     if not isinstance(made, Optimizer):
         raise TypeError(f"factory(params) must make a torch.optim.Optimizer, but made {made!r}.")
     kind, is_open = type(made), _is_open(factory)
@@ -100,11 +112,24 @@ def subject_of(factory: Callable[..., Optimizer], *, strict: bool, backend: str 
         raise ValueError(
             f"{kind.__name__}.step needs a closure, but the checks are of optimizers that step along gradients."
         )
+    if _raises(factory, sparse=False) and not _raises(factory, sparse=True):
+        raise ValueError(f"{kind.__name__}.step takes sparse gradients only, but the checks are of dense ones.")
     own = _own_arguments(kind, made.defaults)
     names = set(_keywords(factory))
     if is_open or own is not None:
         names |= {*_keywords(kind), *(own or {})}
     return Subject(factory, kind, dict(made.defaults), frozenset(names), own, is_open, strict, backend)
+
+
+def _raises(factory: Callable[..., Optimizer], *, sparse: bool) -> bool:
+    """Whether a first step along a dense or a sparse gradient raises."""
+    w = torch.ones(2, requires_grad=True)
+    w.grad = torch.ones(2).to_sparse() if sparse else torch.ones(2)
+    try:
+        factory([w]).step()
+    except Exception:  # noqa: BLE001  # whatever it is: the checks report it
+        return True
+    return False
 
 
 def numeric_keywords(kind: type[Optimizer]) -> list[str]:
@@ -145,3 +170,10 @@ def _is_open(factory: Callable[..., Optimizer]) -> bool:
 
 def _line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), "") or "no message"
+
+
+def _missing(said: str) -> str:
+    """Return what an error asks for, as NAME=VALUE: Python's on a missing argument, or ours on one that has no default."""
+    found = re.search(r"missing \d+ required .*?'(\w+)'|needs (\w+)=", said)
+    name = (found[1] or found[2]) if found else "name"
+    return f"{name}={50 if name == 'decay_steps' else 'value'}"

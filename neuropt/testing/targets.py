@@ -58,7 +58,10 @@ def find_factory(target: str, hyper: Sequence[str] = ()) -> Callable[..., Optimi
 
 def _planned(factory: Callable[..., Optimizer]) -> dict[str, Any]:
     """Return decay_steps where a class or function asks for the planned steps and does not say how many."""
-    asked = inspect.signature(factory).parameters.get("decay_steps")
+    try:
+        asked = inspect.signature(factory).parameters.get("decay_steps")
+    except ValueError:  # some callables of Python itself have none
+        return {}
     unsaid = asked is not None and asked.default in (None, inspect.Parameter.empty)
     return {"decay_steps": PLANNED_STEPS} if unsaid else {}
 

@@ -18,6 +18,19 @@ class Ascending(torch.optim.SGD):
     def __init__(self, params, lr=0.1):
         super().__init__(params, lr=lr, maximize=True)
 
+class Planned(torch.optim.SGD):
+    def __init__(self, params, lr=0.1, *, decay_steps):
+        assert decay_steps > 0
+        super().__init__(params, lr=lr)
+
+class Scaled(torch.optim.SGD):
+    def __init__(self, params, horizon, lr=0.1):
+        super().__init__(params, lr=lr)
+
+def hidden(params, **hyper):
+    import neuropt
+    return neuropt.create_optimizer("powersign-ld", params, **hyper)
+
 def halved(params, **hyper):
     return torch.optim.SGD(params, **{"lr": 0.05, **hyper})
 """
@@ -33,7 +46,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    "target", ["mine:Mine", "mine.py:Mine", "mine:halved", "torch.optim:SGD", "lion", "addsign-ld", "sign(g)"]
+    "target",
+    ["mine:Mine", "mine.py:Mine", "mine:Planned", "mine:halved", "torch.optim:SGD", "lion", "addsign-ld", "sign(g)"],
 )
 def test_a_class_a_function_a_name_and_a_rule_are_checked(target: str, capsys: pytest.CaptureFixture[str]) -> None:
     ended = run_here(capsys, "check", target, "--backend", "none")
@@ -67,7 +81,7 @@ def test_hyperparameters_are_read_as_numbers_flags_and_tuples(capsys: pytest.Cap
 
 WRONG = [
     (["check"], "missing: TARGET"),
-    (["check", "mine:Yours"], "mine has no class or function 'Yours'; it has Ascending, Mine"),
+    (["check", "mine:Yours"], "mine has no class or function 'Yours'; it has Ascending, Mine, Planned, Scaled"),
     (["check", "mine.py"], "mine.py is a Python file: name its class too, as in mine.py:Mine"),
     (["check", "none.py:Mine"], "none.py cannot be imported: FileNotFoundError: there is no such file"),
     (["check", "no_module_of_that_name:Mine"], "cannot be imported: ModuleNotFoundError"),
@@ -75,6 +89,14 @@ WRONG = [
     (["check", "ends.py:Mine"], "ends.py cannot be imported: SystemExit: 3"),
     (["check", "builtins:list"], "must make a torch.optim.Optimizer, but made"),
     (["check", "json:dumps"], "factory(params) must make an optimizer, but raised TypeError"),
+    (
+        ["check", "mine:hidden"],
+        "needs decay_steps=..., which has no default; give what it needs: --hyper decay_steps=50.",
+    ),
+    (["check", "mine:Scaled"], "'horizon'; give what it needs: --hyper horizon=value."),
+    (["check", "torch.optim:LBFGS"], "LBFGS.step needs a closure"),
+    (["check", "torch.optim:SparseAdam"], "SparseAdam.step takes sparse gradients only"),
+    (["check", "builtins:dict"], "builtins:dict: factory(params) must make a torch.optim.Optimizer, but made"),
     (["check", "loin"], "did you mean lion"),
     (["check", "lion", "--hyper", "lr"], "a hyperparameter is given as NAME=VALUE, such as lr=0.1, but got 'lr'"),
     (["check", "lion", "--hyper", "lr=-1"], "Lion(lr=...) must be a number >= 0"),

@@ -190,6 +190,14 @@ def _known(hyper: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hyper.items() if name in SOUND}
 
 
+class FirstTwoGroupsOnly(Sound):
+    """A third group is never updated."""
+
+    def step_group(self, group: dict[str, Any]) -> None:
+        if any(group is own for own in self.param_groups[:2]):
+            super().step_group(group)
+
+
 class FirstGroupsMomentum(Sound):
     """One momentum for all groups, that of the first."""
 
@@ -224,3 +232,13 @@ class GroupsNotLoaded(Sound):
         super().load_state_dict(state_dict)
         for group, hyper in zip(self.param_groups, own, strict=True):
             group.update(hyper)
+
+
+class DecayNotLoaded(Sound):
+    """load_state_dict keeps its own weight decay, which is 0 by default."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        own = [group["weight_decay"] for group in self.param_groups]
+        super().load_state_dict(state_dict)
+        for group, decay in zip(self.param_groups, own, strict=True):
+            group["weight_decay"] = decay

@@ -162,6 +162,41 @@ def test_an_optimizer_that_needs_a_closure_is_one_clear_error() -> None:
         check_optimizer(torch.optim.LBFGS)
 
 
+def test_an_optimizer_of_sparse_gradients_only_is_one_clear_error() -> None:
+    with pytest.raises(ValueError, match=r"SparseAdam.step takes sparse gradients only"):
+        check_optimizer(torch.optim.SparseAdam)
+
+
+def test_a_decay_that_leaves_weights_alone_at_zero_gradients_passes() -> None:
+    class Cautious(Sound):
+        """Decays only where the step goes towards zero too."""
+
+        def gradient(self, w: torch.Tensor, group: dict[str, Any]) -> torch.Tensor:
+            g = super().gradient(w, {**group, "weight_decay": 0.0})
+            decayed: torch.Tensor = g + group["weight_decay"] * w * (g * w > 0)
+            return decayed
+
+    row = next(row for row in check(Cautious).rows if row.check == "weight_decay")
+    assert (row.status, row.detail) == (
+        "passed",
+        "weight_decay=0.1 changes steps, and leaves weights at zero gradients",
+    )
+
+
+def test_what_a_factory_lacks_is_named() -> None:
+    def planned(params: Any, *, decay_steps: int) -> torch.optim.Optimizer:
+        raise AssertionError
+
+    with pytest.raises(ValueError, match=r"give what it needs: functools.partial\(factory, decay_steps=50\)\.$"):
+        check_optimizer(planned)
+
+
+@pytest.mark.parametrize("direction", [("sgd", {"momentum": 0.9}), ("adagrad", {})])
+def test_an_eps_that_is_too_small_to_show_is_no_failure_of_a_graft(direction: Any) -> None:
+    graft = partial(neuropt.optimizers.AdaGraft, magnitude=("adam", {}), direction=direction)
+    assert check(graft, strict=True).passed
+
+
 class ItemInAHelper(torch.optim.Optimizer):
     """Adam whose count is read as a number in a function that `step` calls, where torch 2.13 mixes up two parameters when it compiles."""
 
