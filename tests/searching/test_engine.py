@@ -11,7 +11,8 @@ import pytest
 
 from neuropt.config import SearchConfig
 from neuropt.searching.executor import InProcessExecutor, Trial
-from neuropt.searching.ledger import LedgerError, create_ledger, open_ledger
+from neuropt.searching.ledger import create_ledger, open_ledger
+from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.recorded import RecordedExecutor
 from neuropt.searching.rewards import child_reward, rule_reward, worst_reward
 from neuropt.training.children import Child

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from neuropt.config import SearchConfig, read_config
-from neuropt.searching.ledger import LedgerError
+from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.run_folder import RunError, best_rules, find_run
 from neuropt.searching.search import run_search
 

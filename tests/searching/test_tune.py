@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from neuropt.searching.executor import InProcessExecutor, Trial
-from neuropt.searching.ledger import LedgerError
+from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.tune_executor import RayError, TuneExecutor
 from neuropt.training.work import Job, Work
 from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, run_small
