@@ -239,7 +239,8 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
         return InProcessExecutor(task, data)
     from neuropt.searching.tune_executor import TuneExecutor
 
-    return TuneExecutor(task, Path(config.data_dir) if config.data_dir else None, config.address, config.workers)
+    data_dir = Path(config.data_dir) if config.data_dir else None
+    return TuneExecutor(task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory)
 
 
 def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str]:

@@ -69,10 +69,9 @@ def train_rules(
         raise ValueError(f"batched=True needs a task whose model is an MLP, but {task.name} is trained one at a time")
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
     together = is_batched(task) if batched is None else batched
-    size = population_rules(task, max(map(len, learning_rates), default=1), len(seeds)) if together else 1
     results: Results = []
     with denormals_flushed():
-        for chosen in _even_parts(len(rules), size):
+        for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), batched):
             some, rates = rules[chosen], learning_rates[chosen]
             cohort: Cohort
             if together:
@@ -81,6 +80,19 @@ def train_rules(
                 cohort = OneAtATime(task, data, [rule_factory(rule, task.steps) for rule in some], rates, seeds)
             results += race(cohort, task, splits, halving)
     return results
+
+
+def cohort_slices(task: Task, rates: Sequence[int], seeds: int, batched: bool | None) -> list[slice]:
+    """Return which rules train together.
+
+    Args:
+        task: of the children.
+        rates: how many learning rates each rule has.
+        seeds: how many.
+        batched: as in `train_rules`.
+    """
+    together = is_batched(task) if batched is None else batched
+    return _even_parts(len(rates), population_rules(task, max(rates, default=1), seeds) if together else 1)
 
 
 def _check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:
