@@ -11,6 +11,7 @@ finished before are not lost.
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ from multiprocessing.connection import Connection
 from neuropt.searching.limits import Limits
 from neuropt.searching.trainer import Broken, Trainer
 from neuropt.tasks.task import Task, TaskData
-from neuropt.training.train import cohort_slices
+from neuropt.training.train import cohort_slices, is_batched
 from neuropt.training.work import Done, Trained, Work
 
 
@@ -35,6 +36,9 @@ class Guard:
     def __init__(self, task: Task, data: TaskData, limits: Limits, foreign: Sequence[Connection] = ()) -> None:
         self.task, self.data, self.limits, self.foreign = task, data, limits, foreign
         self.trainer: Trainer | None = None
+        if not is_batched(task):
+            # torch imports it, for seconds, in the first step of an optimizer: once here, and not in every trainer's first child
+            importlib.import_module("torch._dynamo")
 
     def train(self, work: Work) -> Done:
         """Train every job; one that passes a limit or breaks its process is recorded as failed."""

@@ -15,11 +15,6 @@ from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, r
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
 
 
-@pytest.fixture(scope="module")
-def executor() -> Iterator[TuneExecutor]:
-    executor = TuneExecutor(TASK, workers=2)
-    yield executor
-    executor.close()
 
 
 def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path) -> None:
