@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from neuropt.searching.ledger_file import FACTS, create_file, damaged, open_file, speaking
+from neuropt.searching.ledger_file import FACTS, LedgerError, create_file, damaged, open_file, speaking
 from neuropt.training.children import Child
 
 
@@ -341,7 +341,12 @@ def open_ledger(path: Path, read_only: bool = True) -> Ledger:
     Raises:
         LedgerError: no such file, not a ledger, damaged, or written by a newer neuropt.
     """
-    return Ledger(path, open_file(path, read_only))
+    connection = open_file(path, read_only)
+    try:
+        return Ledger(path, connection)
+    except LedgerError:
+        connection.close()
+        raise
 
 
 def _reward_values(r: RewardRow) -> tuple[object, ...]:

@@ -143,22 +143,37 @@ def open_file(path: Path, read_only: bool) -> sqlite3.Connection:
         raise LedgerError(f"{path} does not exist; is this the folder of a run?")
     try:
         connection = _connect_reading(path) if read_only else _connect(path, "rw")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
+    except sqlite3.Error as error:
+        raise _not_a_ledger(path, error) from error
+    try:
+        version = _version(path, connection)
+        if not read_only:
+            _check_sound(path, connection)
+            _migrate(path, connection, version)
+    except LedgerError:
+        connection.close()
+        raise
+    return connection
+
+
+def _not_a_ledger(path: Path, error: sqlite3.Error) -> LedgerError:
+    return LedgerError(f"{path} is not a ledger, or is damaged: {error}. {cure(error)}")
+
+
+def _version(path: Path, connection: sqlite3.Connection) -> int:
+    """Return the schema of a ledger, if it is one."""
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
-        raise LedgerError(f"{path} is not a ledger, or is damaged: {error}. {cure(error)}") from error
+        raise _not_a_ledger(path, error) from error
     if version > SCHEMA_VERSION:
-        connection.close()
         raise LedgerError(
             f"{path} has schema {version}, but this neuropt reads up to {SCHEMA_VERSION}; use a newer neuropt"
         )
     if version < 1 or not {"meta", "asked", "proposals", "told", "rewards", "children"} <= tables:
-        connection.close()
         raise LedgerError(f"{path} is an SQLite file, but not the ledger of a run")
-    if not read_only:
-        _check_sound(path, connection)
-        _migrate(path, connection, version)
-    return connection
+    return version
 
 
 def _check_sound(path: Path, connection: sqlite3.Connection) -> None:
@@ -181,21 +196,30 @@ def _migrate(path: Path, connection: sqlite3.Connection, version: int) -> None:
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10.0)
-    if mode != "ro":
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+    try:
+        if not mode.startswith("ro"):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
 def _connect_reading(path: Path) -> sqlite3.Connection:
     """Open for reading, also on a medium where SQLite cannot make the small file that readers and a writer share."""
+    connection = _connect(path, "ro")
     try:
-        connection = _connect(path, "ro")
         connection.execute("SELECT count(*) FROM sqlite_master")
         return connection
-    except sqlite3.OperationalError:
+    except sqlite3.Error as error:
+        connection.close()
         log = path.with_name(path.name + "-wal")
-        if os.access(path.parent, os.W_OK) or (log.exists() and log.stat().st_size):
+        if (
+            not isinstance(error, sqlite3.OperationalError)
+            or os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+            or (log.exists() and log.stat().st_size)
+        ):
             raise
         return _connect(path, "ro&immutable=1")  # nobody can be writing here
 

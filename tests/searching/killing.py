@@ -1,7 +1,7 @@
 """A search in processes that are killed for real, at a chosen moment of the ledger's work.
 
-`python -m tests.searching.killing FOLDER SEED` begins a search in the folder and goes on with it, life after life, until one life reaches the
-end; it prints how each ended. The lives are forks of one process, so that each costs no start of Python. Three ways to die:
+`python -m tests.searching.killing FOLDER SEED` begins a search in the folder and goes on with it, life after life, until one reaches
+the end; it prints how each ended. The lives are forks of one process, so that each costs no start of Python. Three ways to die:
 
 statement    SIGKILL before the n-th SQL statement, be it BEGIN, INSERT, COMMIT or a reading
 inside       SIGKILL within a statement, after so many steps of SQLite's virtual machine
@@ -96,7 +96,9 @@ def live(folder: Path, way: str, point: int) -> None:
 
 
 def main(folder: Path, seed: int) -> None:
-    importlib.import_module("torch._dynamo")  # torch does so in its first optimizer's first step; here once for all lives
+    importlib.import_module(
+        "torch._dynamo"
+    )  # torch does so in its first optimizer's first step; here once for all lives
     chance = random.Random(seed)
     ends: list[tuple[str, int]] = []
     while not ends or ends[-1][1] != 0:

@@ -12,8 +12,7 @@ from neuropt.searching.executor import Trial
 from neuropt.searching.guard_process import WorkerError
 from neuropt.searching.tune_executor import TuneExecutor
 from neuropt.searching.tune_searcher import DIED
-from neuropt.tasks.digits import DIGITS_MLP
-from neuropt.training.work import Done, Job, Trained, Work, do_work
+from neuropt.training.work import Done, Job, Work, do_work
 from tests.searching import faults
 from tests.searching.faults import FAULTY, FAULTY_DATA, job
 

@@ -1,7 +1,6 @@
 """Real Ray: one start for the whole module."""
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from neuropt.training.work import Job, Work
 from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, run_small
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
-
-
 
 
 def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path) -> None:
