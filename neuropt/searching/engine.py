@@ -22,7 +22,7 @@ from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import rule_reward
 from neuropt.tasks.task import Task
 from neuropt.training.learning_rates import learning_rates
-from neuropt.training.work import Done, Job, Trained, Work
+from neuropt.training.work import Done, Job, Work
 
 CHILD_SEEDS = 10_000
 """Children of a search with seed s are trained on seeds 10,000 s', 10,000 s' + 1, ...; see `child_seeds`."""
@@ -118,10 +118,6 @@ class SearchEngine:
         self.ledger.write_told(number, rewards, done.seconds, done.device)
         self._finished(number, rewards)
         self._record_update()
-
-    def fail(self, number: int, reason: str) -> None:
-        """Take note that a trial could not be done: all its rules failed."""
-        self.finish(number, Done(tuple(Trained((), reason) for _ in self.under_way[number]), 0.0))
 
     def _finished(self, number: int, rewards: list[RewardRow]) -> None:
         """Take a trial that is in the ledger; tell the controller now, or with `deterministic` in its turn."""

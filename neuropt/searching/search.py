@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 
 from controllers import create_controller
-from neuropt.config import WHEREABOUTS, SearchConfig
+from neuropt.config import NEED_TUNE, WHEREABOUTS, SearchConfig
 from neuropt.evaluating.finalists import finalists
 from neuropt.reporting.tables import print_rows
 from neuropt.searching.engine import OtherProposals, SearchEngine, child_seeds
@@ -73,7 +73,8 @@ def run_search(
             raise RunError("resume needs the folder of the run: --run DIR")
         usual = SearchConfig()
         moved = {name: value for name in WHEREABOUTS if (value := getattr(config, name)) != getattr(usual, name)}
-        config = replace(run_config(run), **moved)
+        left = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
+        config = replace(run_config(run), **(left | moved))
     if config.batched == "yes" and not is_batched(get_task(config.task)):
         raise ValueError(f"batched yes needs a task whose model is an MLP, but {config.task} is trained one at a time")
     task, space = _task(config), load_space(config.space, config.groups)

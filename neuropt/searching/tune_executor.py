@@ -13,7 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray.cloudpickle import dumps  # pyright: ignore[reportPrivateImportUsage]  # Ray has no annotations
 from ray.exceptions import RayError as RaysError
 
 from neuropt.searching.executor import Engine
@@ -83,7 +84,7 @@ class TuneExecutor:
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
         limits = (child_seconds or usual_seconds(task, data), int((child_memory or _share(self.workers)) * GIB))
         facts = tuple(environment(data.sha256).items())
-        self.order = Order(ray.cloudpickle.dumps(task), data_dir, limits, facts)
+        self.order = Order(dumps(task), data_dir, limits, facts)
 
     def search(self, engine: Engine) -> None:
         """Run the engine's trials until it is finished."""
@@ -140,7 +141,7 @@ class TuneExecutor:
 def _fetched(reference: Any) -> Done | None:
     """Return a result, or None if its workers died."""
     try:
-        answer = ray.get(reference)
+        answer: Mapping[str, str] = ray.get(reference)
     except RaysError:
         return None
     if ERROR in answer:

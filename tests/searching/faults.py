@@ -124,7 +124,8 @@ class Faulty(nn.Module):
         fault = self.faults.get(round(math.log10(largest)) if 0 < largest < math.inf else 0)
         if fault is not None:
             fault()
-        return self.linear(x.flatten(1)) * (math.nan if fault is return_nan else 1.0)
+        logits: Tensor = self.linear(x.flatten(1))
+        return logits * math.nan if fault is return_nan else logits
 
 
 FAULTY = replace(

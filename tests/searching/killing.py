@@ -76,7 +76,7 @@ def connect_with(prepare: Any) -> None:
     connect = sqlite3.connect
 
     def watched(*arguments: Any, **options: Any) -> sqlite3.Connection:
-        connection = connect(*arguments, **options)
+        connection: sqlite3.Connection = connect(*arguments, **options)
         prepare(connection)
         return connection
 

@@ -97,7 +97,9 @@ def read_everything(ledger: Ledger) -> None:
     for event in ledger.history():
         ledger.proposals(event.trial)
         ledger.rewards(event.trial)
-    ledger.environments(), ledger.works(), ledger.finalists(), ledger.best(99), ledger.counts(), ledger.last_update()
+    for read in (ledger.environments, ledger.works, ledger.finalists, ledger.counts, ledger.last_update):
+        read()
+    ledger.best(99)
 
 
 def test_a_page_of_rubbish_is_noticed_before_anything_is_written(run: Path) -> None:

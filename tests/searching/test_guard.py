@@ -17,6 +17,7 @@ from neuropt.searching.guard import Guard
 from neuropt.searching.guard_process import GuardDied, GuardProcess, WorkerError, environment
 from neuropt.searching.limits import LEAST_SECONDS, Limits, usual_seconds
 from neuropt.tasks.digits import DIGITS_MLP
+from neuropt.tasks.task import TaskData
 from neuropt.training.work import Job, Work, do_work
 from tests.searching import faults
 from tests.searching.faults import FAULTY, FAULTY_DATA, MEGABYTE, job
@@ -146,7 +147,7 @@ def test_a_worker_with_other_data_or_versions_is_refused() -> None:
         start_guard(facts=facts | {"torch": "1.0"})
 
 
-def no_data(folder: Path | None) -> None:
+def no_data(folder: Path | None) -> TaskData:
     raise FileNotFoundError("the data are not here")
 
 

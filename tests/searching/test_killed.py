@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,10 @@ def results(run: Path) -> int:
         return 0
 
 
+def gets_on(run: Path, before: int) -> bool:
+    return results(run) > before
+
+
 def wait_for(condition: Callable[[], bool], search: subprocess.Popen[str], seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition() and search.poll() is None:
@@ -95,9 +100,10 @@ def test_a_driver_killed_at_twenty_random_moments_loses_and_repeats_nothing(tmp_
     chance = random.Random(0)
     run = tmp_path / "killed" / "run"
     for life in range(20):
-        search, before = begin(run), results(run)
+        before = results(run)
+        search = begin(run)
         if life % 4:  # three of four times after it has got on, else whatever it is at: starting, as a rule
-            wait_for(lambda before=before: results(run) > before, search)
+            wait_for(partial(gets_on, run, before), search)
         time.sleep(chance.uniform(0, 0.5 if life % 4 else 8.0))
         search.kill()
         assert search.wait() == -signal.SIGKILL, search.communicate()

@@ -38,9 +38,6 @@ class Unwritable:
     def finish(self, number: int, done: object) -> None:
         raise LedgerError("the disk is full")
 
-    def fail(self, number: int, reason: str) -> None:
-        raise AssertionError(reason)
-
 
 def test_what_the_engine_raises_ends_the_search_and_is_seen(executor: TuneExecutor, tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="the disk is full"):
