@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from neuropt.config import SearchConfig
 from neuropt.searching.ledger import open_ledger
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.search import run_search
@@ -29,7 +30,9 @@ def everything(run: Path) -> dict[str, list[tuple[object, ...]]]:
     """The ledger of a run, its finalists included, without times and machines."""
     with closing(open_ledger(run / "ledger.sqlite")) as ledger:
         found = contents(ledger)
-        found["trials"] = ledger.connection.execute("SELECT a.trial FROM asked a JOIN told USING (trial)").fetchall()
+        found["trials"] = ledger.connection.execute(
+            "SELECT trial FROM asked JOIN told USING (trial) ORDER BY trial"
+        ).fetchall()
         found["finalists"] = [(row,) for row in ledger.finalists()]
         works = {work: json.loads(done) for work, done in ledger.works().items()}
         found["works"] = sorted((work, json.dumps(done["trained"])) for work, done in works.items())
@@ -58,16 +61,16 @@ def test_a_search_killed_at_many_moments_of_its_ledgers_work_equals_one_that_was
 BIG = replace(CONFIG, rules=600, rules_per_trial=5, steps=30, finalists=3, executor="tune", workers=2)
 
 
-def begin(run: Path) -> subprocess.Popen[str]:
+def begin(run: Path, config: SearchConfig = BIG) -> subprocess.Popen[str]:
     """Begin a search on Ray in a process of its own, or go on with it."""
     if (run / "config.toml").exists():
         flags = ["--resume"]
     else:
-        usual = type(BIG)()
-        changed = {k: v for k, v in vars(BIG).items() if v != getattr(usual, k)}
+        usual = SearchConfig()
+        changed = {k: v for k, v in vars(config).items() if v != getattr(usual, k)}
         flags = [part for k, v in changed.items() for part in flag(k, v)]
     command = [sys.executable, "-m", "neuropt", "search", "--run", str(run), *flags]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
 def flag(name: str, value: object) -> list[str]:
@@ -106,7 +109,8 @@ def test_a_driver_killed_at_twenty_random_moments_loses_and_repeats_nothing(tmp_
             wait_for(partial(gets_on, run, before), search)
         time.sleep(chance.uniform(0, 0.5 if life % 4 else 8.0))
         search.kill()
-        assert search.wait() == -signal.SIGKILL, search.communicate()
+        said = search.communicate()[1]
+        assert search.returncode == -signal.SIGKILL, said
     last = begin(run)
     assert last.communicate()[1] == ""
     assert last.returncode == 0
@@ -116,14 +120,16 @@ def test_a_driver_killed_at_twenty_random_moments_loses_and_repeats_nothing(tmp_
 @pytest.mark.slow
 def test_ctrl_c_is_heard_while_finalists_are_trained_and_their_results_are_kept(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    search = begin(run)
+    search = begin(run, replace(BIG, rules=40, finalists=1, finalist_seeds=60))
     wait_for(lambda: (run / "ledger.sqlite").exists() and bool(works(run)), search)
     search.send_signal(signal.SIGINT)
     _, said = search.communicate(timeout=60)
     assert search.returncode == 130
     assert said.strip().endswith(f"interrupted; go on with: neuropt search --resume --run {run}")
     kept = works(run)
-    assert begin(run).wait() == 0
+    resumed = begin(run)
+    assert resumed.communicate()[1] == ""
+    assert resumed.returncode == 0
     assert works(run).items() >= kept.items(), "what was finished stays as it was, times included"
 
 

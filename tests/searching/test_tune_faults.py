@@ -63,7 +63,7 @@ def check(done: Sequence[Done], broken: Sequence[Callable[[], None]]) -> None:
 
 
 def limited() -> TuneExecutor:
-    return TuneExecutor(FAULTY, workers=2, child_seconds=1.0, child_memory=0.25)
+    return TuneExecutor(FAULTY, workers=2, child_seconds=0.5, child_memory=0.25)
 
 
 def test_a_search_goes_on_past_rules_that_break_their_process(executor: TuneExecutor) -> None:
