@@ -51,6 +51,10 @@ def allocate_shared() -> None:
         held.append(shared)
 
 
+def reserve() -> None:
+    torch.empty(2_000 * MEGABYTE, dtype=torch.uint8)  # never touched, so that it is never resident
+
+
 def raise_an_error() -> None:
     raise ValueError("this model is broken")
 
@@ -98,6 +102,7 @@ FAULTS: dict[int, Callable[[], None]] = dict(
             return_nan,
             kill_the_guard,
             kill_the_worker,
+            reserve,
         ),
         start=5,
     )

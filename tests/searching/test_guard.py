@@ -16,9 +16,10 @@ import pytest
 from neuropt.searching.guard import Guard
 from neuropt.searching.guard_process import GuardDied, GuardProcess, WorkerError, environment
 from neuropt.searching.limits import LEAST_SECONDS, Limits, usual_seconds
+from neuropt.searching.trainer import Broken
 from neuropt.tasks.digits import DIGITS_MLP
 from neuropt.tasks.task import TaskData
-from neuropt.training.work import Job, Work, do_work
+from neuropt.training.work import Done, Job, Work, do_work
 from tests.searching import faults
 from tests.searching.faults import FAULTY, FAULTY_DATA, MEGABYTE, job
 from tests.searching.searches import DATA, TASK
@@ -41,6 +42,7 @@ def guard() -> Iterator[Guard]:
         (faults.loop_in_c, r"took longer than 0\.8 s, 0\.4 s a child"),
         (faults.allocate, r"needed more than 0\.293 GiB of memory"),
         (faults.allocate_shared, r"needed more than 0\.293 GiB of memory"),
+        (faults.reserve, r"needed more than 0\.293 GiB of memory"),
         (faults.raise_an_error, r"ValueError: this model is broken"),
         (faults.leave, r"ended its process: SystemExit: 3"),
         (faults.exit_at_once, r"ended its process: exit code 7"),
@@ -72,8 +74,20 @@ TOGETHER = Work(tuple(Job(rule, (0.001, 0.01)) for rule in RULES), (0, 1), halvi
 LONG = TASK.with_budget(500)  # a second or so; a trainer is killed after a twentieth of one
 
 
+class Counting(Guard):
+    """A guard that keeps how many rules it had trained at a time."""
+
+    def __init__(self) -> None:
+        super().__init__(LONG, DATA, PATIENT)
+        self.attempts: list[int] = []
+
+    def _attempt(self, work: Work) -> Done | Broken:
+        self.attempts.append(len(work.jobs))
+        return super()._attempt(work)
+
+
 @contextmanager
-def killing(guard: Guard, times: int) -> Iterator[list[int]]:
+def killing(guard: Guard, times: int) -> Iterator[None]:
     """Kill the guard's trainers from outside, a while after they began."""
     killed: list[int] = []
 
@@ -87,23 +101,24 @@ def killing(guard: Guard, times: int) -> Iterator[list[int]]:
 
     thread = threading.Thread(target=kill, daemon=True)
     thread.start()
-    yield killed
+    yield
     thread.join(60)
 
 
 def test_a_population_that_was_killed_from_outside_is_trained_again_to_the_same_bits() -> None:
-    guard = Guard(LONG, DATA, PATIENT)
-    with killing(guard, times=1) as killed:
+    guard = Counting()
+    with killing(guard, times=1):
         done = guard.train(TOGETHER)
-    assert len(killed) == 1
+    assert guard.attempts == [3, 3]
     assert done.trained == do_work(TOGETHER, LONG, DATA).trained
     guard.close()
 
 
 def test_after_a_second_death_each_rule_is_trained_alone_and_none_is_blamed_that_trains() -> None:
-    guard = Guard(LONG, DATA, PATIENT)
+    guard = Counting()
     with killing(guard, times=2):
         done = guard.train(TOGETHER)
+    assert guard.attempts == [3, 3, 1, 1, 1]
     alone = [do_work(replace(TOGETHER, jobs=(job,)), LONG, DATA).trained[0] for job in TOGETHER.jobs]
     assert list(done.trained) == alone
     guard.close()
@@ -115,6 +130,11 @@ def start_guard(task: object = FAULTY, facts: dict[str, str] | None = None) -> G
 
 def children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()]
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def is_alive(pid: int) -> bool:
@@ -130,6 +150,8 @@ def test_a_trainer_ends_with_its_guard_even_while_it_loops_in_c() -> None:
     def kill_the_guard() -> None:
         while not trainers:
             trainers.extend(children_of(guard.process.pid))
+        while cpu_seconds(trainers[0]) < 1.0:  # much more than six steps take
+            time.sleep(0.01)
         guard.process.kill()
 
     threading.Thread(target=kill_the_guard).start()

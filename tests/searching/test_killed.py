@@ -20,7 +20,7 @@ from neuropt.searching.ledger import open_ledger
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.search import run_search
 from tests.cli.running import ROOT
-from tests.searching.killing import CONFIG
+from tests.searching.killing import CONFIG, ORDERLY
 from tests.searching.searches import contents
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
@@ -54,7 +54,7 @@ def test_a_search_killed_at_many_moments_of_its_ledgers_work_equals_one_that_was
     ends = [tuple(end) for end in json.loads(done.stdout)]
     assert ends[-1][1] == 0
     assert set(ends[:-1]) == {("statement", -signal.SIGKILL), ("inside", -signal.SIGKILL), ("torn", -signal.SIGXFSZ)}
-    assert len(ends) > 20
+    assert len(ends) > ORDERLY + 20
     check(tmp_path / "killed" / "run", run_search(CONFIG, tmp_path / "whole" / "run"), CONFIG.rules)
 
 
