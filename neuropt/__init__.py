@@ -17,6 +17,7 @@ check_not_shadowed()
 
 if TYPE_CHECKING:
     from controllers import create_controller
+    from neuropt import optimizers, testing
     from neuropt.compiling.create import create_optimizer
     from neuropt.compiling.rule_optimizer import RuleOptimizer
     from neuropt.config import SearchConfig
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from neuropt.finding import find_rule
     from neuropt.searching.search import run_search
     from neuropt.tasks import MLP, DataError, Split, Task, TaskData, get_task, register_task
+    from neuropt.training.meta_training import meta_train
     from search_space import Rule, RuleError, SearchSpace, load_space, parse_rule, same_rule, simplify, to_latex, zoo
 
 __version__ = "0.1.0"
@@ -49,17 +51,21 @@ __all__ = [
     "find_rule",
     "get_task",
     "load_space",
+    "meta_train",
+    "optimizers",
     "parse_rule",
     "register_task",
     "run_search",
     "same_rule",
     "simplify",
+    "testing",
     "to_latex",
     "zoo",
 ]
 
 _HOMES = {
     "controllers": ("create_controller",),
+    "neuropt": ("optimizers", "testing"),
     "neuropt.compiling.create": ("create_optimizer",),
     "neuropt.compiling.rule_optimizer": ("RuleOptimizer",),
     "neuropt.config": ("SearchConfig",),
@@ -68,6 +74,7 @@ _HOMES = {
     "neuropt.finding": ("find_rule",),
     "neuropt.searching.search": ("run_search",),
     "neuropt.tasks": ("MLP", "DataError", "Split", "Task", "TaskData", "get_task", "register_task"),
+    "neuropt.training.meta_training": ("meta_train",),
     "search_space": (
         "Rule",
         "RuleError",
@@ -82,13 +89,13 @@ _HOMES = {
 }
 """Where each public name lives; the imports above say the same to type checkers, and a test compares the two."""
 
-
 if not TYPE_CHECKING:  # a type checker should report a name that does not exist
 
     def __getattr__(name: str) -> object:
         for module, names in _HOMES.items():
             if name in names:
-                value = getattr(import_module(module), name)
+                is_part = module == __name__
+                value = import_module(f"{module}.{name}") if is_part else getattr(import_module(module), name)
                 globals()[name] = value
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -20,7 +20,7 @@ USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0, 2 for what the user can correct, 130 after Ctrl-C.
+    """Run the command line and return the exit code: 0, 1 where a check failed, 2 for what the user can correct, 130 after Ctrl-C.
 
     >>> main(["spaces", "--json"])
     0
@@ -53,8 +53,7 @@ def _run(arguments: Sequence[str]) -> int:
         raise
     except SystemExit as end:  # --help
         return int(end.code or 0)
-    command()
-    return 0
+    return command() or 0
 
 
 def _message(error: ValueError | OSError) -> str:

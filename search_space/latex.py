@@ -58,6 +58,10 @@ def _formula(sympy: Any, expression: Expression, constants: set[str]) -> Any:
             return sympy.Symbol(_name(name, "t" if varies else ""))
         case Previous(name):
             return sympy.Symbol(_name(name, "t-1"))
+        case Call("*", (x, Number(value))) if value >= 0.0 and not isinstance(
+            x, Number
+        ):  # "x 2" would read as an index
+            return _formula(sympy, Call("*", (Number(value), x)), constants)
         case Call(function, arguments):
             parts = [_formula(sympy, argument, constants) for argument in arguments]
             if function in _SIGNED:

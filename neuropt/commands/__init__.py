@@ -1,7 +1,10 @@
 """The subcommands: dataclasses whose fields are flags, whose docstrings are help texts, and which do one thing when called."""
 
+from neuropt.commands.checking import Check
 from neuropt.commands.command import Command
-from neuropt.commands.listings import Controllers, Optimizers, Spaces, Tasks
+from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
+from neuropt.commands.meta_training import MetaTrain
+from neuropt.commands.optimizers import Optimizers
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
 
@@ -10,11 +13,14 @@ COMMANDS: dict[str, type[Command]] = {
     "top": Top,
     "show": Show,
     "export": Export,
+    "check": Check,
     "evaluate": Evaluate,
+    "meta-train": MetaTrain,
     "spaces": Spaces,
     "controllers": Controllers,
     "tasks": Tasks,
     "optimizers": Optimizers,
+    "schedules": Schedules,
 }
 
 __all__ = ["COMMANDS", "Command"]

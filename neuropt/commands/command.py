@@ -8,6 +8,6 @@ from typing import Protocol
 class Command(Protocol):
     """A parsed subcommand."""
 
-    def __call__(self) -> None:
-        """Do it."""
+    def __call__(self) -> int | None:
+        """Do it; the exit code, where it is not 0."""
         ...

@@ -1,4 +1,4 @@
-"""`neuropt spaces | controllers | tasks | optimizers`: what there is, a line each.
+"""`neuropt spaces | controllers | tasks | schedules`: what there is, a line each.
 
 Commands import what they need when they run, so that `neuropt --help` answers at once.
 """
@@ -57,25 +57,18 @@ class Tasks:
 
 
 @dataclass(frozen=True)
-class Optimizers:
-    """List the optimizers: torch's and hand-coded ones, and the rules of the zoo."""
+class Schedules:
+    """List the learning-rate schedules that `evaluate --schedule` takes."""
 
     json: bool = False
     """print JSON"""
 
     def __call__(self) -> None:
         """Print them."""
-        from neuropt.optimizers import named_optimizers  # imports torch
-        from search_space import describe_zoo
+        from neuropt.optimizers import named_schedules  # imports torch
 
-        rules = describe_zoo()
-        rows: dict[str, dict[str, object]] = {
-            name: {"name": name, "kind": "class", "rule": name in rules, "formula": row.formula, "source": row.source}
-            for name, row in named_optimizers().items()
-        }
-        for name, entry in rules.items():
-            formula = entry.rule.text.splitlines()[-1].removeprefix("u = ")
-            rows.setdefault(
-                name, {"name": name, "kind": "rule", "rule": True, "formula": f"u = {formula}", "source": entry.source}
-            )
-        print_rows([rows[name] for name in sorted(rows)], self.json)
+        rows = named_schedules().values()
+        print_rows(
+            [{"name": r.name, "moves": r.moves, "lr over its start": r.formula, "source": r.source} for r in rows],
+            self.json,
+        )

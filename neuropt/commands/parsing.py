@@ -16,7 +16,10 @@ from tyro.conf import FlagCreatePairsOff, Positional
 from neuropt.commands.command import Command
 
 _POSITIONAL = get_args(Positional[str])[1]  # how tyro marks an argument without a flag
-DESCRIPTION = "Search for the update rules of neural networks, and use the ones that win as torch optimizers."
+DESCRIPTION = (
+    "Search for the update rules of neural networks, and use the ones that win as torch optimizers. "
+    "`neuropt --version` prints the version."
+)
 
 
 class UsageError(ValueError):
@@ -94,6 +97,7 @@ def _is_number(text: str) -> bool:
 
 
 _BORDERS = re.compile(r"[╭╮╰╯│─]+|^[+|]|[+|]$|-{10,}")
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # tyro's, on a terminal
 _PLAIN = (
     # what tyro says -> what it means
     (r"Error parsing \S*config: ", ""),
@@ -138,7 +142,7 @@ def _missing(lines: Sequence[str]) -> str | None:
 def _parts(box: str) -> list[list[str]]:
     """Return the lines inside a box, split at its rules; its title is left out."""
     parts: list[list[str]] = [[]]
-    for line in box.splitlines()[1:]:
+    for line in _COLOURS.sub("", box).splitlines()[1:]:
         text = _BORDERS.sub(" ", line).strip()
         if text:
             parts[-1].append(" ".join(text.split()))

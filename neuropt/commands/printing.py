@@ -37,7 +37,8 @@ def print_table(rows: Sequence[Row]) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in rows[0]:
         numbers = all(isinstance(row[column], int | float | None) for row in rows)
-        table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        # a name is typed again, so it stays in one piece
+        table.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=column == "name")
     for row in rows:
         table.add_row(*(Text(show(value)) for value in row.values()))  # a Text, so that brackets are no markup
     console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE, highlight=False)

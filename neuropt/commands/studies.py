@@ -72,6 +72,8 @@ class Evaluate:
     ]
     tasks: Annotated[tuple[str, ...], arg(metavar="TASK...")]
     """names of `neuropt tasks`"""
+    schedule: Annotated[tuple[str, ...], arg(metavar="SCHEDULE...")] = ("constant",)
+    """of the learning rate: names of `neuropt schedules`; every optimizer is tuned and reported under each"""
     seeds: int = 10
     """fresh seeds that results are reported on"""
     tune_seeds: int = 3

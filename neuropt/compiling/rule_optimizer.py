@@ -9,21 +9,23 @@ more number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch._compile import _disable_dynamo
-from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from neuropt.compiling.draws import drawn_like
 from neuropt.compiling.execution import Execution, Value
 from neuropt.compiling.program import compile_text
+from neuropt.compiling.ranges import FINITE, range_of
 from neuropt.optimizers.arguments import check_flag, check_number
-from search_space import Rule, parse_rule
+from neuropt.optimizers.closure_step import ClosureStep
+from neuropt.optimizers.ranges import check_in, check_zoo_values
+from search_space import Rule, parse_rule, zoo
 
 OWN_KEYS = ("lr", "rule", "decay_steps", "seed", "maximize")
 """What every parameter group holds beside the rule's hyperparameters."""
@@ -57,7 +59,7 @@ def _execution(text: str) -> Execution:
     return Execution(compile_text(text))
 
 
-class RuleOptimizer(Optimizer):
+class RuleOptimizer(ClosureStep):
     """Train with an update rule.
 
     w <- w - lr * u
@@ -82,7 +84,7 @@ class RuleOptimizer(Optimizer):
         RuleError: a text that is not a rule.
         TypeError: a hyperparameter that the rule does not have, in the call or in a group.
         ValueError: a value that is not finite, a negative lr, a rule that reads T without `decay_steps`, a hyperparameter of the rule
-            whose name a parameter group needs for itself.
+            whose name a parameter group needs for itself, a hyperparameter outside the range of its name (beta = 1).
         RuntimeError: a sparse gradient, at `step`.
 
     Example:
@@ -149,8 +151,10 @@ class RuleOptimizer(Optimizer):
             raise ValueError(f"all groups have one rule, {self.defaults['rule']!r}, but got {group['rule']!r}.")
         check_number(f"{owner}(lr=...)", group["lr"])
         check_flag(f"{owner}(maximize=...)", group["maximize"])
-        for name, _ in self.rule.hyperparameters:
-            check_number(f"{owner}({name}=...)", group[name], low=-torch.inf, above_low=True)
+        for name, own in self.rule.hyperparameters:
+            check_in(range_of(name, own) or FINITE, f"{owner}({name}=...)", group[name])
+        if self.rule in zoo().values():
+            check_zoo_values(owner, dict(self.rule.hyperparameters), group)
         if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
             raise TypeError(f"{owner}(seed=...) must be an integer, but got {group['seed']!r}.")
         if group["decay_steps"] is not None:
@@ -158,25 +162,11 @@ class RuleOptimizer(Optimizer):
         elif self.rule.reads("T"):
             raise ValueError(f"the rule reads T, the planned steps: pass {owner}(decay_steps=...).")
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update every parameter that has a gradient once, and return the closure's loss if there is a closure."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        self._step_all()
-        return loss
-
     # A compiled step runs as it is: its loop over Python numbers is nothing to trace. torch marks its own optimizers so too; the public
     # torch.compiler.disable would import a second's worth of compiler with this module.
     @_disable_dynamo
-    def _step_all(self) -> None:
+    def step_all(self) -> None:
+        """Update every parameter that has a gradient once."""
         execution, index = _execution(self.defaults["rule"]), 0
         with torch.no_grad():
             for group in self.param_groups:

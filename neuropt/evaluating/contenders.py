@@ -15,6 +15,7 @@ import torch
 
 from neuropt.finding import find_rule
 from neuropt.optimizers.catalogue import named_optimizers
+from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.run_folder import run_config
 from neuropt.tasks.task import Task
@@ -46,9 +47,9 @@ class Contender:
         """The rule on one line, or None where the name says it."""
         return None if self.rule is None or self.name in zoo() else one_line(self.rule)
 
-    def job(self, task: Task, learning_rates: Sequence[float]) -> Job:
+    def job(self, task: Task, learning_rates: Sequence[float], schedule: str = CONSTANT) -> Job:
         """Return the work to train it: as a rule where children are batched, as its own class where they are not and it has one."""
-        if self.rule is not None and (is_batched(task) or self.optimizer is None):
+        if self.rule is not None and (is_batched(task, schedule) or self.optimizer is None):
             return Job(self.rule.text, tuple(learning_rates))
         return Job(None, tuple(learning_rates), self.optimizer)
 
@@ -71,7 +72,8 @@ def named(name: str) -> Contender:
     row = named_optimizers().get(name)
     if row is not None and not row.lr_free:
         return Contender(name, None, name)
-    return Contender(name, zoo().get(name), name if row is not None else None)
+    searched = frozenset[str]() if row is None else row.searched
+    return Contender(name, zoo().get(name), name if row is not None else None, searched)
 
 
 def find_contender(text: str | Rule) -> Contender:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from neuropt.evaluating.contenders import Contender, check_names, find_contender
 from neuropt.evaluating.evaluation import Evaluation, check_out
 from neuropt.evaluating.protocol import Protocol, Say, Study, fresh_seeds, run_protocol
 from neuropt.evaluating.row import ordered
+from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
 from neuropt.searching.executor import Executor, InProcessExecutor
 from neuropt.tasks import get_task, initial_weights, load_task_data
 from neuropt.tasks.hashing import hash_tensors
@@ -30,6 +31,7 @@ def evaluate(
     tune_seeds: int = 3,
     grid: Grid = "scaled",
     reward: Reward = "accuracy",
+    schedule: str | Sequence[str] = CONSTANT,
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
     steps: int | None = None,
@@ -48,6 +50,8 @@ def evaluate(
         tune_seeds: seeds that learning rates are chosen on.
         grid: learning rates, scaled to each optimizer's own updates, or the paper's 10^-5 .. 10^1.
         reward: the validation metric that chooses and orders: accuracy, or the loss.
+        schedule: of the learning rate, one name or several of `neuropt.optimizers.named_schedules`; every optimizer is tuned and
+            reported under each.
         out: folder for `children.csv` and `evaluation.json`; one that holds an evaluation is refused.
         data_dir: where data sets are; else NEUROPT_DATA, else downloads.
         steps: training steps; None leaves each task's own budget.
@@ -62,6 +66,8 @@ def evaluate(
     _check(executor, reward, grid, address, seed=seed, seeds=seeds, tune_seeds=tune_seeds, steps=steps, workers=workers)
     contenders = [find_contender(text) for text in _listed(optimizers, "optimizers", Rule)]
     check_names(contenders)
+    schedules = tuple(_listed(schedule, "schedule"))
+    _check_schedules(schedules)
     known = [_task(name, steps) for name in _listed(tasks, "tasks")]
     _check_distinct(known)
     folder = None if data_dir is None else Path(data_dir)
@@ -70,7 +76,7 @@ def evaluate(
         check_out(Path(out))
     used = {s for contender in contenders for s in contender.used_seeds}
     tune, report = fresh_seeds([tune_seeds, seeds], root=seed, taken=used)
-    protocol = Protocol(tune, report, reward, grid)
+    protocol = Protocol(tune, report, reward, grid, schedules)
     studies: list[tuple[Task, tuple[Study, ...]]] = []
     with ExitStack() as stack:
         for task, data in loaded:
@@ -86,6 +92,8 @@ def evaluate(
 
 def _listed(values: Sequence[Any], name: str, *single: type) -> list[Any]:
     """Return the values as a list; one alone counts as a list of it."""
+    if not isinstance(values, Iterable) and not isinstance(values, single):
+        raise TypeError(f"evaluate({name}=...) must be a name or several, but got {values!r}")
     listed = [values] if isinstance(values, (str, *single)) else list(values)
     if not listed:
         raise ValueError(f"evaluate({name}=...) must name at least one, but got none")
@@ -95,6 +103,13 @@ def _listed(values: Sequence[Any], name: str, *single: type) -> list[Any]:
 def _task(name: str, steps: int | None) -> Task:
     task = get_task(name)
     return task if steps is None else task.with_budget(steps)
+
+
+def _check_schedules(names: Sequence[str]) -> None:
+    for name in names:
+        find_schedule(name)
+        if names.count(name) > 1:
+            raise ValueError(f"schedule {name!r} is given twice; every schedule is used once")
 
 
 def _check_distinct(tasks: Sequence[Task]) -> None:

@@ -16,7 +16,7 @@ from neuropt.training.children import Child
 
 TABLE, SUMMARY = "children.csv", "evaluation.json"
 CHILD_COLUMNS = tuple(field.name for field in fields(Child))
-COLUMNS = ("task", "optimizer", "phase", *CHILD_COLUMNS)
+COLUMNS = ("task", "optimizer", "schedule", "phase", *CHILD_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -41,23 +41,48 @@ class Evaluation:
         """The tasks, with their budgets."""
         return tuple(task for task, _ in self.studies)
 
-    def compare(self, task: str, optimizer: str, reference: str) -> Comparison:
+    def compare(
+        self,
+        task: str,
+        optimizer: str,
+        reference: str,
+        schedule: str | None = None,
+        reference_schedule: str | None = None,
+    ) -> Comparison:
         """Compare two optimizers on a task's validation metric, paired by seed: same initial weights and batches.
 
+        Args:
+            schedule: of the optimizer; None where the evaluation has one only.
+            reference_schedule: of the reference; None is `schedule`.
+
         Raises:
-            ValueError: a task or an optimizer that is not here, or that failed.
+            ValueError: a task, an optimizer or a schedule that is not here, or that failed.
         """
         chosen = next(((t, studies) for t, studies in self.studies if t.name == task), None)
         if chosen is None:
             raise ValueError(f"task {task!r} is not in this evaluation; there are {', '.join(self._task_names())}")
-        return compare(*(self._values(*chosen, name) for name in (optimizer, reference)))
+        schedule = self._schedule(schedule)
+        pairs = (optimizer, schedule), (reference, reference_schedule or schedule)
+        return compare(*(self._values(*chosen, name, under) for name, under in pairs))
+
+    def _schedule(self, schedule: str | None) -> str:
+        if schedule is not None:
+            return schedule
+        known = self.protocol.schedules
+        if len(known) != 1:
+            raise ValueError(f"compare(schedule=...) must name one of {', '.join(known)}")
+        return known[0]
 
     def _task_names(self) -> list[str]:
         return [task.name for task in self.tasks]
 
-    def _values(self, task: Task, studies: Sequence[Study], optimizer: str) -> list[float]:
+    def _values(self, task: Task, studies: Sequence[Study], optimizer: str, schedule: str) -> list[float]:
         """Return the metric on the report seeds, higher is better."""
-        known = {s.contender.name: s for s in studies if s.report}
+        if schedule not in self.protocol.schedules:
+            raise ValueError(
+                f"schedule {schedule!r} is not in this evaluation; there are {', '.join(self.protocol.schedules)}"
+            )
+        known = {s.contender.name: s for s in studies if s.report and s.schedule == schedule}
         if optimizer not in known:
             raise ValueError(
                 f"optimizer {optimizer!r} has no results on {task.name}; those with results are {', '.join(known)}"
@@ -68,14 +93,14 @@ class Evaluation:
         return [-value(child, "loss", task.loss_bound) for child in children]
 
     def lines(self) -> Iterator[dict[str, object]]:
-        """Yield every child as one record: task, optimizer, phase (tune or report), and what the child left behind."""
+        """Yield every child as one record: task, optimizer, schedule, phase (tune or report), and what the child left behind."""
         for task, studies in self.studies:
             for study in studies:
                 phases = [("tune", child) for children in study.tuning.values() for child in children]
                 phases += [("report", child) for child in study.report]
                 for phase, child in phases:
-                    head: dict[str, object] = {"task": task.name, "optimizer": study.contender.name, "phase": phase}
-                    yield head | asdict(child)
+                    head = {"optimizer": study.contender.name, "schedule": study.schedule, "phase": phase}
+                    yield {"task": task.name, **head, **asdict(child)}
 
     def to_csv(self, path: Path) -> None:
         """Write every child as one line; an absent number is empty, infinity is `inf`."""

@@ -4,13 +4,14 @@
 2. Where the best is the lowest or the highest, one more beyond it, at most twice; still there, the row is flagged.
 3. The best learning rate alone on the report seeds, evaluated on validation and test. Nothing is chosen after that.
 
+Schedules are an axis: all of this is done under each of them, learning rates included, with the same budget and seeds.
 A diverged child is a failure with the worst value, and is never dropped.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -19,6 +20,7 @@ import numpy as np
 from neuropt.config import Grid, Reward
 from neuropt.evaluating.contenders import Contender, update_scale
 from neuropt.evaluating.row import NUMBERS, Row, spreads
+from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
 from neuropt.searching.executor import Executor
 from neuropt.searching.rewards import child_reward
 from neuropt.tasks.task import Task, TaskData
@@ -44,17 +46,21 @@ class Protocol:
         report_seeds: on which the best one is reported; none of them is a tuning seed.
         reward: the validation metric that chooses.
         grid: of learning rates.
+        schedules: names of `neuropt.optimizers.named_schedules`, each of which every contender is tuned and reported under.
     """
 
     tune_seeds: tuple[int, ...]
     report_seeds: tuple[int, ...]
     reward: Reward = "accuracy"
     grid: Grid = "scaled"
+    schedules: tuple[str, ...] = (CONSTANT,)
 
     def __post_init__(self) -> None:
         both = sorted(set(self.tune_seeds) & set(self.report_seeds))
         if both:
             raise ValueError(f"Protocol(tune_seeds=..., report_seeds=...) must be disjoint, but both hold {both}")
+        for name in self.schedules:
+            find_schedule(name)
 
 
 def fresh_seeds(counts: Sequence[int], root: int, taken: Collection[int] = ()) -> list[tuple[int, ...]]:
@@ -75,10 +81,11 @@ def fresh_seeds(counts: Sequence[int], root: int, taken: Collection[int] = ()) -
 
 @dataclass(slots=True)
 class Study:
-    """One contender on one task, as the protocol goes on.
+    """One contender under one schedule on one task, as the protocol goes on.
 
     Args:
         contender: who.
+        schedule: of every child.
         tuning: learning rate -> children on the tuning seeds, the lowest learning rate first.
         learning_rate: the best.
         edge: whether it is the lowest or the highest that was tried.
@@ -87,6 +94,7 @@ class Study:
     """
 
     contender: Contender
+    schedule: str = CONSTANT
     tuning: dict[float, tuple[Child, ...]] = field(default_factory=dict)
     learning_rate: float | None = None
     edge: bool = False
@@ -108,6 +116,7 @@ class Study:
             diverged=sum(child.status != "trained" for child in self.report),
             searched=task.name in self.contender.searched,
             failure=self.failure,
+            schedule=self.schedule,
             **(dict.fromkeys(NUMBERS) if self.failure is not None else spreads(self.report, task)),
         )
 
@@ -120,51 +129,58 @@ def run_protocol(
     protocol: Protocol,
     say: Say | None = None,
 ) -> list[Study]:
-    """Tune and report all contenders on one task, in their order; their names must differ."""
-    studies = [Study(contender) for contender in contenders]
+    """Tune and report all contenders on one task under all schedules, in their order; their names must differ."""
+    studies = [Study(contender, schedule) for contender in contenders for schedule in protocol.schedules]
     _tune(studies, task, data, executor, protocol, say)
-    left = [(study, study.learning_rate) for study in studies if study.failure is None]
-    jobs = [study.contender.job(task, [rate]) for study, rate in left if rate is not None]
-    results = _train(jobs, task, executor, protocol.report_seeds, test=True)
-    for (study, _), trained in zip(left, results, strict=True):
+    left = [(study, (study.learning_rate,)) for study in studies if study.failure is None and study.learning_rate]
+    for (study, _), trained in zip(left, _train(left, task, executor, protocol.report_seeds, test=True), strict=True):
         study.failure = trained.failure
         study.report = trained.children[0] if trained.children else ()
     if say is not None:
-        say(f"{task.name}: {len(left)} optimizers reported on {len(protocol.report_seeds)} seeds")
+        say(f"{task.name}: {_counted(s for s, _ in left)} reported on {len(protocol.report_seeds)} seeds")
     return studies
+
+
+def _counted(studies: Iterable[Study]) -> str:
+    """Return how many optimizers, and schedules where there are several, in words."""
+    pairs = {(study.contender.name, study.schedule) for study in studies}
+    names, schedules = {name for name, _ in pairs}, {schedule for _, schedule in pairs}
+    counted = f"{len(names)} optimizer{'s' * (len(names) != 1)}"
+    return (
+        counted
+        if schedules <= {CONSTANT}
+        else f"{counted} under {len(schedules)} schedule{'s' * (len(schedules) != 1)}"
+    )
 
 
 def _tune(
     studies: Sequence[Study], task: Task, data: TaskData, executor: Executor, protocol: Protocol, say: Say | None
 ) -> None:
-    rates = _first_rates(studies, task, data, protocol)
+    scales = _scales(studies, task, data, protocol)
+    waiting = [(s, learning_rates(protocol.grid, scales[s.contender.name])) for s in studies if s.failure is None]
     for _ in range(1 + EXTENSIONS):
-        waiting = [study for study in studies if study.contender.name in rates]
-        jobs = [study.contender.job(task, rates[study.contender.name]) for study in waiting]
-        results = _train(jobs, task, executor, protocol.tune_seeds, test=False)
-        for study, trained in zip(waiting, results, strict=True):
+        for (study, _), trained in zip(
+            waiting, _train(waiting, task, executor, protocol.tune_seeds, test=False), strict=True
+        ):
             study.failure = trained.failure
             if trained.failure is None:
                 _take(study, trained.children, task, protocol.reward)
-        if jobs and say is not None:
-            children = sum(len(job.learning_rates) for job in jobs) * len(protocol.tune_seeds)
-            say(f"{task.name}: {len(jobs)} optimizers tuned, {children} children")
-        rates = {s.contender.name: (_beyond(s),) for s in studies if s.failure is None and s.edge}
+        if waiting and say is not None:
+            children = sum(len(rates) for _, rates in waiting) * len(protocol.tune_seeds)
+            say(f"{task.name}: {_counted(s for s, _ in waiting)} tuned, {children} children")
+        waiting = [(s, (_beyond(s),)) for s, _ in waiting if s.failure is None and s.edge]
 
 
-def _first_rates(
-    studies: Sequence[Study], task: Task, data: TaskData, protocol: Protocol
-) -> Mapping[str, tuple[float, ...]]:
-    """Return the grid of each contender; one whose updates have no size fails."""
+def _scales(studies: Sequence[Study], task: Task, data: TaskData, protocol: Protocol) -> dict[str, float]:
+    """Return what the grid of each contender is scaled by; one whose updates have no size fails."""
+    contenders = {study.contender.name: study.contender for study in studies}
     if protocol.grid == "paper":
-        return {study.contender.name: learning_rates("paper", 1.0) for study in studies}
+        return dict.fromkeys(contenders, 1.0)
     trajectory = record_trajectory(task, data)
-    rates = {}
+    sizes = {name: update_scale(contender, trajectory) for name, contender in contenders.items()}
     for study in studies:
-        scale, study.failure = update_scale(study.contender, trajectory)
-        if study.failure is None:
-            rates[study.contender.name] = learning_rates("scaled", scale)
-    return rates
+        study.failure = sizes[study.contender.name][1]
+    return {name: scale for name, (scale, _) in sizes.items()}
 
 
 def _take(study: Study, children: Sequence[Sequence[Child]], task: Task, reward: Reward) -> None:
@@ -192,21 +208,34 @@ def _beyond(study: Study) -> float:
     return rates[-1] * (rates[-1] / rates[-2])
 
 
-def _train(jobs: Sequence[Job], task: Task, executor: Executor, seeds: tuple[int, ...], test: bool) -> list[Trained]:
-    """Train all jobs and return what came of each, in their order."""
-    groups = _grouped(jobs, task, len(seeds))
-    works = [Work(tuple(jobs[i] for i in group), seeds, halving=False, test=test) for group in groups]
+Rates = tuple[float, ...]
+
+
+def _train(
+    asked: Sequence[tuple[Study, Rates]], task: Task, executor: Executor, seeds: tuple[int, ...], test: bool
+) -> list[Trained]:
+    """Train all studies at some learning rates and return what came of each, in their order."""
+    jobs = [study.contender.job(task, rates, study.schedule) for study, rates in asked]
+    schedules = [study.schedule for study, _ in asked]
+    groups = _grouped(jobs, schedules, task, len(seeds))
+    works = [
+        Work(tuple(jobs[i] for i in group), seeds, halving=False, test=test, schedule=schedules[group[0]])
+        for group in groups
+    ]
     found: dict[int, Trained] = {}
     for position, done in executor.map(works):
         found |= zip(groups[position], done.trained, strict=True)
     return [found[i] for i in range(len(jobs))]
 
 
-def _grouped(jobs: Sequence[Job], task: Task, seeds: int) -> list[list[int]]:
+def _grouped(jobs: Sequence[Job], schedules: Sequence[str], task: Task, seeds: int) -> list[list[int]]:
     """Return positions of jobs that share a work: as many rules as a population holds; else one, so that workers share them."""
-    together = [i for i, job in enumerate(jobs) if job.rule is not None and is_batched(task)]
-    alone = [[i] for i in range(len(jobs)) if i not in together]
-    if not together:
-        return alone
-    size = population_rules(task, max(len(jobs[i].learning_rates) for i in together), seeds)
-    return [together[i : i + size] for i in range(0, len(together), size)] + alone
+    groups: list[list[int]] = []
+    for schedule in dict.fromkeys(schedules):
+        here = [i for i in range(len(jobs)) if schedules[i] == schedule]
+        together = [i for i in here if jobs[i].rule is not None and is_batched(task, schedule)]
+        if together:
+            size = population_rules(task, max(len(jobs[i].learning_rates) for i in together), seeds)
+            groups += [together[i : i + size] for i in range(0, len(together), size)]
+        groups += [[i] for i in here if i not in together]
+    return groups

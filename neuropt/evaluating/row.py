@@ -9,6 +9,7 @@ from typing import Any
 
 from neuropt.config import Reward
 from neuropt.evaluating.statistics import Spread, spread
+from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import Task
 from neuropt.training.children import Child
 
@@ -34,6 +35,7 @@ class Row:
         test_accuracy, test_loss: on test, for the reader only: nothing is chosen or ordered by them.
         searched: whether a search found it on this very task, which is then no evidence.
         failure: why it could not be trained, or None.
+        schedule: of the learning rate, which is the one that it starts with.
     """
 
     task: str
@@ -52,6 +54,7 @@ class Row:
     test_loss: Spread | None
     searched: bool = False
     failure: str | None = None
+    schedule: str = CONSTANT
 
     @property
     def validation(self) -> Spread | None:

@@ -52,5 +52,7 @@ def write_export(text: str, path: str | Path, *, overwrite: bool = False) -> Pat
         with path.open("w" if overwrite else "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise FileExistsError(f"{path} exists; choose another name, or ask to overwrite it.") from None
+        raise FileExistsError(
+            f"{path} exists; choose another name, or replace it with --overwrite (overwrite=True)."
+        ) from None
     return path

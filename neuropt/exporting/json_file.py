@@ -2,6 +2,7 @@
 
 {"format": "neuropt-rule", "version": 1,
  "rule": "beta = 0.9\\nm = ema(g, beta)\\nu = m",       rule text: what `neuropt.parse_rule` reads
+ "expanded": "... m = beta * prev(m) + (1 - beta) * g ...",   the same without shortenings, for other readers
  "hyperparameters": {"beta": 0.9},                    of the rule, for readers that do not parse it
  "provenance": {"lr": 0.001, "run": "digits:1"}}      what is known of its origin
 """
@@ -13,7 +14,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from neuropt.exporting.provenance import Provenance
-from search_space import Rule, parse_rule
+from search_space import Rule, expand, parse_rule
 
 FORMAT, VERSION = "neuropt-rule", 1
 
@@ -30,6 +31,7 @@ def export_json(rule: Rule, provenance: Provenance) -> str:
         "format": FORMAT,
         "version": VERSION,
         "rule": rule.text,
+        "expanded": expand(rule).text,
         "hyperparameters": dict(rule.hyperparameters),
         "provenance": known,
     }

@@ -10,12 +10,13 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from neuropt.compiling.program import equation_kinds
+from neuropt.compiling.ranges import range_of
 from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.recording import DECAY_STEPS, SEED, START, record
-from neuropt.exporting.torch_templates import CLASS, DRAWS, FILE, HELPER_TEXTS, SELF_TEST
+from neuropt.exporting.torch_templates import CHECK, CLASS, DRAWS, FILE, HELPER_TEXTS, LOAD, SELF_TEST
 from neuropt.exporting.torch_text import Names, TorchText, literal
 from search_space import Equation, Rule, expand
 from search_space.expression import Call, Expression, Number, Previous, Symbol, rebuild, walk
@@ -145,7 +146,7 @@ class _Body:
         loop = f"number(group[name]) for name in {_quoted(numbers)}"
         several = f"{', '.join(numbers)} = ({loop})"
         if len(several) > LINE - 8:
-            several = f"{', '.join(numbers)} = (\n            {loop}\n        )"
+            several = f"{', '.join(numbers)} = (\n            {_wrapped(loop)}\n        )"
         lines = [several if len(numbers) > 1 else 'lr = number(group["lr"])']
         lines += ["w = real.to(g.dtype)"] * ("w" in self.symbols)
         lines += ['t = state["step"].double()'] * ("t" in self.symbols)
@@ -192,7 +193,8 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
         formula=_formula(rule, " " * 8),
         signature=_bracketed("    def __init__(", arguments, "):"),
         defaults=_bracketed("        defaults = {", [f'"{key}": {value}' for key, value in options.items()], "}"),
-        checked=_quoted(["lr", *body.hyperparameters]),
+        checks=_checks(body.hyperparameters),
+        load=LOAD if any(body.kinds[name] != "number" for name in body.remembered) else "",
         loop="index, (group, p) in enumerate(parameters)" if body.draws else "group, p in parameters",
         index=", index" * bool(body.draws),
         starts=_lines(body.starts(), 12),
@@ -200,6 +202,19 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
         equations=_lines(body.equations, 8),
         writes=_lines(body.writes(), 8),
     ).replace("\n\n\n", "\n\n")
+
+
+def _checks(hyperparameters: Mapping[str, float]) -> str:
+    """Return the lines that refuse bad values of lr and hyperparameters."""
+    values = {"lr": 0.0, **hyperparameters}
+    ranges = {name: found for name, own in values.items() if (found := range_of(name, own))}
+    claims = (
+        # a claim, how it is said, and of which hyperparameters
+        ("-torch.inf < group[name] < torch.inf", "a finite number", list(values)),
+        ("group[name] >= 0", ">= 0", list(ranges)),
+        ("group[name] < 1", "< 1", [name for name, allowed in ranges.items() if allowed.high == 1]),
+    )
+    return "\n".join(CHECK.substitute(claim=c, said=said, names=_quoted(names)) for c, said, names in claims if names)
 
 
 def _self_test(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
@@ -233,6 +248,11 @@ def _quoted(names: Iterable[str]) -> str:
 
 def _lines(lines: Sequence[str], spaces: int) -> str:
     return "\n".join(" " * spaces + line for line in lines)
+
+
+def _wrapped(loop: str) -> str:
+    """Return a comprehension inside twelve spaces as ruff formats it: on one line, or with `for` on its own."""
+    return loop if len(loop) <= LINE - 12 else loop.replace(" for ", f"\n{' ' * 12}for ", 1)
 
 
 def _bracketed(head: str, items: list[str], tail: str) -> str:

@@ -33,14 +33,15 @@ $formula
 
 $signature
 $defaults
-        for name in $checked:
-            if not -torch.inf < defaults[name] < torch.inf:
-                raise ValueError(f"{name} must be a finite number, but got {defaults[name]!r}")
-        if lr < 0:
-            raise ValueError(f"lr must be >= 0, but got {lr!r}")
         super().__init__(params, defaults)
 
-    @torch.no_grad()
+    def add_param_group(self, param_group):
+        """Add parameters, with values of their own for lr and hyperparameters where the group has them."""
+        group = self.defaults | param_group
+$checks
+        super().add_param_group(param_group)
+
+$load    @torch.no_grad()
     def step(self, closure=None):
         """Update every parameter that has a gradient; a closure recomputes the gradients and returns the loss."""
         loss = None
@@ -88,6 +89,22 @@ if __name__ == "__main__":
             print(f"self-test failed at step {step}: got {w.tolist()}, expected {expected.tolist()}")
             raise SystemExit(1)
     print(f"self-test passed: {len(PARAMETERS)} recorded steps reproduced")""")
+
+CHECK = Template("""        for name in $names:
+            if not $claim:
+                raise ValueError(f"{name} must be $said, but got {group[name]!r}")""")
+
+LOAD = '''    def load_state_dict(self, state_dict):
+        """Load what `state_dict` returned, to the last bit: torch casts it to half precision where the parameter has that."""
+        super().load_state_dict(state_dict)
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        for p, number in zip(parameters, numbers, strict=True):
+            for name, value in self.state.get(p, {}).items():
+                if torch.is_tensor(value) and value.dtype in (torch.float16, torch.bfloat16):
+                    self.state[p][name] = state_dict["state"][number][name].to(p.device, torch.float32)
+
+'''
 
 HELPER_TEXTS = {
     "number": '''

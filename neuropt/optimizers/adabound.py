@@ -10,7 +10,8 @@ from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas, check_number, scalar
 from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, like, settled, with_decay
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, like, settled, with_decay
+from neuropt.optimizers.loop_optimizer import State
 
 
 class AdaBound(DenseOptimizer):
@@ -24,21 +25,19 @@ class AdaBound(DenseOptimizer):
     the group: a scheduler that halves lr halves the bounds. A group therefore starts above 0; it may be scheduled to 0. t counts a
     parameter's own steps from 1; weight decay is coupled (g + weight_decay w).
 
+    Defaults: lr 0.001, betas (0.9, 0.999), final_lr 0.1, gamma 0.001, eps 1e-08, weight_decay 0.0, base_lr None.
+
     Args:
-        params: parameters, named parameters or parameter groups.
-        lr: learning rate, a number or a one-element tensor.
+        params, lr, maximize, differentiable: as in torch's optimizers.
         betas: decay of the averages m and v, each in [0, 1).
         final_lr: the rate of SGD at the end.
         gamma: how fast the bounds close, in (0, 1).
         eps: added to the denominator.
         weight_decay: coupled L2 factor.
         base_lr: the rate that bounds are measured against; None is each group's lr at its start.
-        maximize: ascend instead of descend.
-        differentiable: let autograd see the step (for learning through it); slower.
 
     Raises:
-        ValueError: for a hyperparameter out of range, in any group, an lr of 0 at the start, or an empty parameter list.
-        TypeError: for a hyperparameter of another type or an unknown keyword.
+        ValueError, TypeError: for a bad hyperparameter, in any group, named with its value; so is an lr of 0 at the start.
         RuntimeError: in `step`, for a sparse gradient.
 
     Example:
@@ -67,18 +66,8 @@ class AdaBound(DenseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "final_lr": final_lr,
-            "gamma": gamma,
-            "eps": eps,
-            "weight_decay": weight_decay,
-            "base_lr": base_lr,
-            "maximize": maximize,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults)
+        own = {"betas": betas, "final_lr": final_lr, "gamma": gamma, "eps": eps, "base_lr": base_lr}
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -126,6 +115,8 @@ class AMSBound(AdaBound):
 
     All else is as in `AdaBound`, arguments and errors included; s is the maximum of the uncorrected v, as in the authors' code.
 
+    Defaults: lr 0.001, betas (0.9, 0.999), final_lr 0.1, gamma 0.001, eps 1e-08, weight_decay 0.0, base_lr None.
+
     Example:
         >>> import torch
         >>> w = torch.ones(1, requires_grad=True)
@@ -146,8 +137,10 @@ class AMSBound(AdaBound):
     @staticmethod
     def second_moment(state: State) -> Tensor:
         """s = max(s, v)."""
-        s = state["max_exp_avg_sq"]
-        return s.copy_(torch.maximum(s, state["exp_avg_sq"]))
+        s, v = state["max_exp_avg_sq"], state["exp_avg_sq"]
+        if torch.is_grad_enabled():  # the next step changes both in place, which autograd must not see
+            return s.copy_(torch.maximum(s.clone(), v.clone()))
+        return s.copy_(torch.maximum(s, v))
 
 
 def _clamp(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:

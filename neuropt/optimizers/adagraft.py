@@ -7,8 +7,9 @@ AdaGraft(M = X, D = X)           X
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, overload
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,13 +17,15 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_flag, check_number, scalar
+from neuropt.optimizers.closure_step import ClosureStep
+from neuropt.optimizers.ranges import check_torch_values, is_torchs
 
 Child = Callable[..., Optimizer] | tuple[str, Mapping[str, Any]]
 """A function of parameters that returns an optimizer, or a name and hyperparameters for `create_optimizer`."""
 CHILDREN = ("magnitude", "direction")
 
 
-class AdaGraft(Optimizer):
+class AdaGraft(ClosureStep):
     """Step along D's update, scaled to the length of M's.
 
     w = w + lr norm(s_M) / (norm(s_D) + eps) s_D,  s_X: the step that X would take from w
@@ -32,21 +35,22 @@ class AdaGraft(Optimizer):
     its children as dictionaries, `group["magnitude"]` and `group["direction"]`, which are read at every step; a group that is added may
     give some of them. Steps are differences of weights, so D's rate should not make them vanish beside the weights.
 
+    Defaults: magnitude ('sgd', {}), direction ('adam', {}), lr 1.0, global_norm False, eps 1e-16.
+
     Args:
-        params: parameters, named parameters or parameter groups.
+        params, maximize: as in torch's optimizers.
         magnitude: M, a class or function of parameters, or (name, hyperparameters) for `neuropt.create_optimizer`, which pickle.
         direction: D, in the same ways.
         lr: factor of the step, a number or a one-element tensor.
         global_norm: take the norms over all parameters.
         eps: added to norm(s_D).
-        maximize: ascend instead of descend.
 
     A group's `momentum` is None unless one of torch's cyclic schedulers (OneCycleLR, CyclicLR) writes it; a number there is given to the
     children as their momentum, beta or first of betas.
 
     Raises:
-        ValueError: for a hyperparameter out of range, in any group, an unknown name, or an empty parameter list.
-        TypeError: for a hyperparameter of another type, an unknown keyword, or a child that makes no optimizer.
+        ValueError, TypeError: for a bad hyperparameter, in any group, named with its value; for an unknown name; for a child that
+            makes no optimizer.
 
     Example:
         >>> import torch
@@ -96,8 +100,9 @@ class AdaGraft(Optimizer):
             )
         super().add_param_group(param_group)
         try:
-            for role in CHILDREN:
-                self._add_to_child(role, param_group)
+            with _in_float32(param_group["params"]):
+                for role in CHILDREN:
+                    self._add_to_child(role, param_group)
         except Exception:  # raised again: only the group must not stay behind
             self.param_groups.pop()
             for child in self._children.values():
@@ -107,6 +112,8 @@ class AdaGraft(Optimizer):
     def _add_to_child(self, role: str, param_group: dict[str, Any]) -> None:
         theirs = {"params": list(param_group["params"]), **param_group.get(role, {})}
         if role in self._children:
+            if is_torchs(type(self._children[role])):
+                check_torch_values(f"AdaGraft({role}=...): {type(self._children[role]).__name__}", theirs)
             self._children[role].add_param_group(theirs)
         else:
             made = self._makers[role]([theirs])
@@ -129,29 +136,16 @@ class AdaGraft(Optimizer):
         groups = state_dict["param_groups"]
         for role, child in self._children.items():
             states = {index: state[role] for index, state in state_dict["state"].items() if role in state}
-            child.load_state_dict(
-                {"state": states, "param_groups": [{**group[role], "params": group["params"]} for group in groups]}
-            )
+            with _in_float32([w for group in self.param_groups for w in group["params"]]):
+                child.load_state_dict(
+                    {"state": states, "param_groups": [{**group[role], "params": group["params"]} for group in groups]}
+                )
             for w, state in child.state.items():
                 self.state[w][role] = state
 
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update every parameter that has a gradient once, and return the closure's loss if there is a closure."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.no_grad():
-            self._graft()
-        return loss
-
-    def _graft(self) -> None:
+    @torch.no_grad()
+    def step_all(self) -> None:
+        """Let both children step, put the parameters back, and take the grafted step."""
         moving = [(w, group) for group in self.param_groups for w in group["params"] if w.grad is not None]
         gradients = [w.grad for w, _ in moving]
         for w, group in moving:
@@ -160,7 +154,8 @@ class AdaGraft(Optimizer):
                 w.grad = -w.grad
         try:
             weights = [w for w, _ in moving]
-            magnitude, direction = (self._steps(role, weights) for role in CHILDREN)
+            with _in_float32(weights):
+                magnitude, direction = (self._steps(role, weights) for role in CHILDREN)
         finally:
             for (w, _), gradient in zip(moving, gradients, strict=True):
                 w.grad = gradient
@@ -169,11 +164,12 @@ class AdaGraft(Optimizer):
             longest = tuple(torch.stack([x.cpu() for x in norms]).norm() for norms in zip(*lengths, strict=True))
             lengths = [(longest[0], longest[1])] * len(lengths)
         for (w, group), s, (long, short) in zip(moving, direction, lengths, strict=True):
-            ratio = (long / (short + group["eps"])).to(w.device)
-            w.add_((s * ratio * scalar(group["lr"], w.device)).to(w.dtype))
+            long, short, lr = long.to(w.device), short.to(w.device), scalar(group["lr"], w.device)
+            still = (long == 0) | (lr == 0)  # whatever s is: torch's Adam has NaN for zero gradients in float16
+            w.add_(torch.where(still, 0.0, s * (long / (short + group["eps"])) * lr).to(w.dtype))
 
     def _steps(self, role: str, weights: list[Tensor]) -> list[Tensor]:
-        """Return the steps that a child takes from the present weights, which stay as they are; float16 and bfloat16 as float32."""
+        """Return the steps that a child takes from the present weights, which stay as they are."""
         child = self._children[role]
         for group, theirs in zip(self.param_groups, child.param_groups, strict=True):
             theirs.update(group[role])
@@ -185,7 +181,7 @@ class AdaGraft(Optimizer):
         before = [w.clone() for w in weights]
         try:
             child.step()
-            steps = [_wide(w) - _wide(b) for w, b in zip(weights, before, strict=True)]
+            steps = [w - b for w, b in zip(weights, before, strict=True)]
         finally:
             for w, b in zip(weights, before, strict=True):
                 w.copy_(b)
@@ -230,8 +226,19 @@ def _cycle(group: dict[str, Any], momentum: float) -> None:
         group["momentum"] = momentum
 
 
-def _wide(x: Tensor) -> Tensor:
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+@contextmanager
+def _in_float32(weights: Iterable[Tensor]) -> Iterator[None]:
+    """Make float16 and bfloat16 parameters and their gradients float32 for a while: a small step would vanish beside the weights."""
+    kept = [(w, w.data, w.grad) for w in weights if w.dtype in (torch.float16, torch.bfloat16)]
+    try:
+        for w, data, grad in kept:
+            w.grad, w.data = None, data.float()
+            w.grad = grad.float() if grad is not None else None
+        yield
+    finally:
+        for w, data, grad in kept:
+            w.grad, w.data = None, data
+            w.grad = grad
 
 
 def _norms(steps: Iterable[Tensor]) -> list[Tensor]:

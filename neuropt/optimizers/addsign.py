@@ -20,22 +20,18 @@ class AddSign(SignMomentum):
     The average is updated first and not corrected for starting at 0, which a sign does not see; sign(0) = 0. f(t) is 1 without
     `sign_decay`; t counts the parameter's steps before this one.
 
+    Defaults: lr 0.1, alpha 1.0, beta 0.9, sign_decay None (f = 1), weight_decay 0.0.
+
     Args:
-        params: parameters, named parameters or parameter groups.
-        lr: learning rate, a number or a one-element tensor.
+        params, lr, maximize, differentiable: as in torch's optimizers.
         alpha: the constant, at least 0; the paper uses 1 and 2.
         beta: decay of the average m, in [0, 1).
-        sign_decay: f: None (1), "linear" (AddSign-ld), "cosine" (-cd) or "restart" (-rd).
-        decay_steps: the planned number of steps T of the decay.
-        num_periods: of the cosine (0.5 unless given) or the restart (1 unless given).
-        zero_after: periods after which the cosine or the restart stays at 0.
+        sign_decay: f: None (1), "linear" (AddSign-ld), "cosine" (-cd) or "restart" (-rd), over `decay_steps` steps.
+        num_periods, zero_after: of the cosine (0.5 periods unless given) and the restart (1); after how many of them f stays 0.
         weight_decay: coupled L2 factor, for dense gradients.
-        maximize: ascend instead of descend.
-        differentiable: let autograd see the step (for learning through it); slower.
 
     Raises:
-        ValueError: for a hyperparameter out of range, in any group, or an empty parameter list.
-        TypeError: for a hyperparameter of another type or an unknown keyword.
+        ValueError, TypeError: for a bad hyperparameter, in any group, named with its value.
         RuntimeError: in `step`, for a sparse gradient with weight decay or not in COO layout.
 
     Example:
@@ -65,12 +61,19 @@ class AddSign(SignMomentum):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        decay = (sign_decay, decay_steps, num_periods, zero_after)
-        super().__init__(params, {"alpha": alpha}, lr, beta, *decay, weight_decay, maximize, differentiable)
+        f = {
+            "sign_decay": sign_decay,
+            "decay_steps": decay_steps,
+            "num_periods": num_periods,
+            "zero_after": zero_after,
+        }
+        own = {"alpha": alpha, "beta": beta, **f, "momentum": None}
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
 
-    @staticmethod
-    def check_own(group: dict[str, Any]) -> None:
-        """Refuse a negative alpha."""
+    @classmethod
+    def check_own(cls, group: dict[str, Any]) -> None:
+        """Refuse a negative alpha, and what `SignMomentum` refuses."""
+        super().check_own(group)
         check_number("AddSign(alpha=...)", group["alpha"])
 
     @staticmethod

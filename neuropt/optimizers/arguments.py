@@ -33,6 +33,22 @@ def check_number(name: str, value: Any, low: float = 0.0, high: float = math.inf
         raise ValueError(f"{name} must be a number {least} and < {high:g}, but got {value!r}.")
 
 
+def check_integer(name: str, value: Any, low: int | None = None) -> None:
+    """Refuse anything but an integer, of at least `low`.
+
+    Raises:
+        TypeError: for other types, True and False among them.
+        ValueError: when it is below.
+
+    Example:
+        >>> check_integer("SnapshotLR(cycles=...)", 5, low=1)
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be an integer, but got {value!r}.")
+    if low is not None and value < low:
+        raise ValueError(f"{name} must be an integer >= {low}, but got {value!r}.")
+
+
 def check_betas(name: str, betas: Any, count: int) -> None:
     """Refuse anything but a sequence of `count` numbers in [0, 1).
 

@@ -8,23 +8,29 @@ name says it.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
-from torch import optim
+from torch import Tensor, optim
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.adabound import AdaBound, AMSBound
 from neuropt.optimizers.adagraft import AdaGraft
-from neuropt.optimizers.adam import Adam
+from neuropt.optimizers.adam_eps_hat import AdamEpsHat
+from neuropt.optimizers.adamwr import AdamWR
 from neuropt.optimizers.addsign import AddSign
 from neuropt.optimizers.lion import Lion
+from neuropt.optimizers.lstm import DEFAULT_WEIGHTS, LSTMOptimizer
 from neuropt.optimizers.powersign import PowerSign
+from neuropt.optimizers.ranges import check_torch_values, is_torchs
+from neuropt.optimizers.rmsprop_eps_inside import RMSpropEpsInside
 from neuropt.optimizers.sgdw import SGDW
+from neuropt.optimizers.sgdwr import SGDWR
 from neuropt.optimizers.yogi import Yogi
 
 EXECUTION = frozenset({"foreach", "fused", "capturable", "differentiable"})
@@ -32,6 +38,9 @@ EXECUTION = frozenset({"foreach", "fused", "capturable", "differentiable"})
 
 BOUNDS = "f (1 - 1/(gamma t + 1)), f (1 + 1/(gamma t))"
 """Of AdaBound, f = final_lr / base_lr."""
+
+RESTARTS = "eta = (1 + cos(pi T_cur/T_i))/2, d = weight_decay / (sqrt(T_i) base_lr)"
+"""Of AdamWR and SGDWR, eta_min left out."""
 
 BELLO = "Bello et al., Neural Optimizer Search, ICML 2017"
 
@@ -49,7 +58,9 @@ class NamedOptimizer:
         fixed: hyperparameters that the name stands for; others are refused.
         needs: hyperparameters without a default.
         pointwise: whether each element's update depends on that element alone.
+        variants: names of other conventions for the same thing.
         lr_free: whether u is the same for every lr that a training starts with, as for a rule; AdaBound's bounds are measured against it.
+        searched: names of the tasks that it was trained to train, so that results on them are no evidence for others.
     """
 
     name: str
@@ -60,7 +71,9 @@ class NamedOptimizer:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     pointwise: bool = True
+    variants: tuple[str, ...] = ()
     lr_free: bool = True
+    searched: frozenset[str] = frozenset()
 
     @property
     def defaults(self) -> Mapping[str, Any]:
@@ -69,11 +82,17 @@ class NamedOptimizer:
         return MappingProxyType(signature | dict(self.preset) | dict(self.fixed))
 
     def arguments(self, lr: float, steps: int) -> dict[str, Any]:
-        """Return what to create it with for a training of so many steps: lr, and the planned steps where it decays over them."""
-        return {"lr": lr} | ({"decay_steps": steps} if "decay_steps" in self.needs else {})
+        """Return what to create it with for a training of so many steps: lr, the planned steps, and periods that fill them.
+
+        Example:
+            >>> named_optimizers()["adamwr"].arguments(0.1, steps=700)  # periods of 100, 200 and 400 steps
+            {'lr': 0.1, 'T_0': 100, 'T_mult': 2}
+        """
+        planned = {"decay_steps": {"decay_steps": steps}, "T_0": {"T_0": math.ceil(steps / 7), "T_mult": 2}}
+        return {"lr": lr, **{key: value for name in self.needs for key, value in planned[name].items()}}
 
     def create(self, params: ParamsT, **hyper: Any) -> Optimizer:
-        """Make the optimizer.
+        """Make the optimizer; its hyperparameters are checked, those of a class of torch here.
 
         Raises:
             TypeError: for a hyperparameter that it does not have.
@@ -81,21 +100,31 @@ class NamedOptimizer:
         """
         unknown = [name for name in hyper if name not in _keywords(self.factory)]
         if unknown:
+            see = f" See also {' and '.join(self.variants)}." if self.variants else ""
             raise TypeError(
-                f"{self.name} has no hyperparameter {', '.join(map(repr, unknown))}; it has {', '.join(self.defaults)}."
+                f"{self.name} has no hyperparameter {', '.join(map(repr, unknown))}; it has {', '.join(self.defaults)}.{see}"
             )
         for name, value in self.fixed.items():
             if name in hyper and hyper[name] != value:
                 raise ValueError(f"{self.name}({name}=...) is always {value!r}, but got {hyper[name]!r}; leave it out.")
         missing = [name for name in self.needs if hyper.get(name) is None]
         if missing:
-            raise ValueError(f"{self.name} needs {' and '.join(f'{name}=...' for name in missing)}.")
-        return self.factory(params, **{**self.preset, **hyper, **self.fixed})
+            raise ValueError(
+                f"{self.name} needs {' and '.join(f'{name}=...' for name in missing)}, which has no default."
+            )
+        hyper = {**self.preset, **hyper, **self.fixed}
+        if is_torchs(self.factory):
+            if not isinstance(params, Tensor):
+                params = cast(ParamsT, list(params))  # which may be a generator
+            groups = [group for group in params if isinstance(group, dict)]
+            for given in (hyper, *groups):
+                check_torch_values(self.name, {**_keywords(self.factory), **hyper, **given})
+        return self.factory(params, **hyper)
 
 
 def _keywords(factory: Callable[..., Optimizer]) -> dict[str, Any]:
     parameters = list(inspect.signature(factory).parameters.values())[1:]  # the first is the list of weights
-    return {parameter.name: parameter.default for parameter in parameters}
+    return {p.name: None if p.default is inspect.Parameter.empty else p.default for p in parameters}
 
 
 TORCH_ROWS = (
@@ -111,13 +140,20 @@ TORCH_ROWS = (
     ),
     NamedOptimizer("adagrad", optim.Adagrad, "s = s + g^2; u = g / (sqrt(s) + eps)", "Duchi et al. 2011"),
     NamedOptimizer(
-        "rmsprop", optim.RMSprop, "v = ema(g^2, alpha); u = g / (sqrt(v) + eps)", "Tieleman and Hinton 2012"
+        "rmsprop",
+        optim.RMSprop,
+        "v = ema(g^2, alpha); u = g / (sqrt(v) + eps)",
+        "Tieleman and Hinton 2012",
+        variants=("rmsprop-eps-inside",),
     ),
     NamedOptimizer(
         "adadelta",
         optim.Adadelta,
         "v = ema(g^2, rho); u = sqrt((d + eps)/(v + eps)) g; d = ema(u^2, rho)",
         "Zeiler 2012",
+    ),
+    NamedOptimizer(
+        "adam", optim.Adam, "u = mhat / (sqrt(vhat) + eps)", "Kingma and Ba 2015", variants=("adam-eps-hat",)
     ),
     NamedOptimizer(
         "adamw", optim.AdamW, "u = mhat / (sqrt(vhat) + eps) + weight_decay w", "Loshchilov and Hutter 2019"
@@ -137,8 +173,37 @@ TORCH_ROWS = (
 )
 
 OUR_ROWS = (
-    NamedOptimizer("adam", Adam, "u = mhat / (sqrt(vhat) + eps)", "Kingma and Ba 2015"),
+    NamedOptimizer(
+        "adam-eps-hat",
+        AdamEpsHat,
+        "u = sqrt(1 - beta2^t)/(1 - beta1^t) m / (sqrt(v) + eps)",
+        "Kingma and Ba 2015, as TensorFlow and Keras",
+        variants=("adam",),
+    ),
+    NamedOptimizer(
+        "rmsprop-eps-inside",
+        RMSpropEpsInside,
+        "v = ema(g^2, alpha); b = momentum b + g / sqrt(v + eps); u = b",
+        "Tieleman and Hinton 2012, as TensorFlow, Keras and optax",
+        variants=("rmsprop",),
+    ),
     NamedOptimizer("sgdw", SGDW, "b = momentum b + g; u = b + weight_decay w", "Loshchilov and Hutter 2019"),
+    NamedOptimizer(
+        "sgdwr",
+        SGDWR,
+        f"b = momentum b + g; u = eta (b + d w), {RESTARTS}",
+        "Loshchilov and Hutter 2019",
+        needs=("T_0",),
+        lr_free=False,
+    ),
+    NamedOptimizer(
+        "adamwr",
+        AdamWR,
+        f"u = eta (mhat / (sqrt(vhat) + eps) + d w), {RESTARTS}",
+        "Loshchilov and Hutter 2019",
+        needs=("T_0",),
+        lr_free=False,
+    ),
     NamedOptimizer(
         "yogi",
         Yogi,
@@ -164,6 +229,13 @@ OUR_ROWS = (
         Lion,
         "u = sign(beta1 m + (1 - beta1) g) + weight_decay w; m = ema(g, beta2)",
         "Chen et al. 2023",
+    ),
+    NamedOptimizer(
+        "lstm",
+        LSTMOptimizer,
+        "y, h, c = LSTM((log|g|/p, sign g) if |g| >= e^-p else (-1, e^p g), h, c); u = weight_decay w - y",
+        "Andrychowicz et al. 2016",
+        searched=frozenset({DEFAULT_WEIGHTS}),
     ),
     NamedOptimizer(
         "adagraft",

@@ -3,39 +3,26 @@
     state = start(w, group)                      at a parameter's first gradient, such as m = 0
     update(w, g, state, t, group)                at each gradient, in place; t counts the parameter's own steps from 1
 
-Lion keeps one average, Yogi two, AMSBound three; the loop over groups, the checks and the rest of what torch asks is the same for all.
+Lion keeps one average, Yogi two, AMSBound three; types, layouts, counting and the rest of what torch asks is the same for all.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from neuropt.optimizers.arguments import check_flag, check_number, scalar
-
-State = dict[str, Tensor]
+from neuropt.optimizers.arguments import scalar
+from neuropt.optimizers.loop_optimizer import LoopOptimizer, State
 
 
-class DenseOptimizer(Optimizer):
+class DenseOptimizer(LoopOptimizer):
     """Update each parameter that has a dense gradient by `update`; see `Lion`, `Yogi`, `AdaBound` and `SGDW`.
 
     `update` sees real tensors (complex ones are pairs of real ones) and a gradient to descend, also where the group maximizes.
     """
-
-    @classmethod
-    @abstractmethod
-    def check_own(cls, group: dict[str, Any]) -> None:
-        """Refuse bad values of the hyperparameters that only this class has."""
-
-    @classmethod
-    def kept(cls, group: dict[str, Any]) -> dict[str, Any]:
-        """Return what a new group keeps beside its hyperparameters."""
-        return {}
 
     @staticmethod
     @abstractmethod
@@ -47,37 +34,8 @@ class DenseOptimizer(Optimizer):
     def update(cls, w: Tensor, g: Tensor, state: State, t: Any, group: dict[str, Any]) -> None:
         """Update w and what is remembered in place."""
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters, with hyperparameters of their own where the group gives them."""
-        group, owner = self.defaults | param_group, type(self).__name__
-        check_number(f"{owner}(lr=...)", group["lr"])
-        check_number(f"{owner}(weight_decay=...)", group["weight_decay"])
-        check_flag(f"{owner}(maximize=...)", group["maximize"])
-        check_flag(f"{owner}(differentiable=...)", group["differentiable"])
-        self.check_own(group)
-        param_group.update(self.kept(group))
-        super().add_param_group(param_group)
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Update every parameter that has a gradient once, and return the closure's loss if there is a closure."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        with torch.set_grad_enabled(self.defaults["differentiable"]):
-            for group in self.param_groups:
-                for w in group["params"]:
-                    if w.grad is not None:
-                        self._step_one(w, w.grad, self.state[w], group)
-        return loss
-
-    def _step_one(self, w: Tensor, g: Tensor, state: State, group: dict[str, Any]) -> None:
+    def step_one(self, w: Tensor, g: Tensor, state: State, group: dict[str, Any]) -> None:
+        """Count the step, and update real views of what there is."""
         if g.layout != torch.strided:
             raise RuntimeError(
                 f"{type(self).__name__} needs dense gradients, but got {g.layout} for a parameter of shape "

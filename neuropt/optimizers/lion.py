@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like
+from neuropt.optimizers.loop_optimizer import State
 
 
 class Lion(DenseOptimizer):
@@ -19,17 +20,16 @@ class Lion(DenseOptimizer):
 
     The sign is taken with the old m; sign(0) = 0. Weight decay is decoupled and multiplied by lr, as in the authors' code.
 
+    Defaults: lr 0.0001, betas (0.9, 0.99), weight_decay 0.0.
+
     Args:
-        params: parameters, named parameters or parameter groups.
-        lr: learning rate, a number or a one-element tensor; a third to a tenth of Adam's.
+        params, maximize, differentiable: as in torch's optimizers.
+        lr: as there; a third to a tenth of Adam's.
         betas: of the interpolation and of the average m, each in [0, 1).
         weight_decay: decoupled; three to ten times AdamW's.
-        maximize: ascend instead of descend.
-        differentiable: let autograd see the step (for learning through it); slower.
 
     Raises:
-        ValueError: for a hyperparameter out of range, in any group, or an empty parameter list.
-        TypeError: for a hyperparameter of another type or an unknown keyword.
+        ValueError, TypeError: for a bad hyperparameter, in any group, named with its value.
         RuntimeError: in `step`, for a sparse gradient.
 
     Example:
@@ -54,14 +54,8 @@ class Lion(DenseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "betas": betas,
-            "weight_decay": weight_decay,
-            "maximize": maximize,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults)
+        own = {"betas": betas}
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:

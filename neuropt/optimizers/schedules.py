@@ -11,13 +11,12 @@ last bit.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from neuropt.optimizers.arguments import check_number
+from neuropt.optimizers.arguments import check_integer, check_number
 from neuropt.optimizers.sign_decay import cosine_decay, linear_decay
 from search_space.draws import normal
 
@@ -31,6 +30,7 @@ class FactorLR(LRScheduler):
 
     def get_lr(self) -> list[float | Tensor]:
         """Return the rates of the present step; use `get_last_lr` from outside."""
+        admit_groups(self)
         return [base_lr * self.factor(self.last_epoch) for base_lr in self.base_lrs]
 
     def _get_closed_form_lr(self) -> list[float | Tensor]:  # torch asks for it under this name where a step is given
@@ -119,8 +119,7 @@ class LinearCosineLR(FactorLR):
         last_epoch: int = -1,
     ) -> None:
         owner = type(self).__name__
-        _check_integer(f"{owner}(decay_steps=...)", decay_steps)
-        check_number(f"{owner}(decay_steps=...)", decay_steps, low=1)
+        check_integer(f"{owner}(decay_steps=...)", decay_steps, low=1)
         check_number(f"{owner}(num_periods=...)", num_periods, above_low=True)
         check_number(f"{owner}(alpha=...)", alpha)
         check_number(f"{owner}(beta=...)", beta)
@@ -183,7 +182,7 @@ class NoisyLinearCosineLR(LinearCosineLR):
     ) -> None:
         check_number("NoisyLinearCosineLR(initial_variance=...)", initial_variance)
         check_number("NoisyLinearCosineLR(variance_decay=...)", variance_decay)
-        _check_integer("NoisyLinearCosineLR(seed=...)", seed)
+        check_integer("NoisyLinearCosineLR(seed=...)", seed)
         self.initial_variance, self.variance_decay, self.seed = initial_variance, variance_decay, seed
         super().__init__(optimizer, decay_steps, num_periods, alpha, beta, last_epoch)
 
@@ -194,6 +193,14 @@ class NoisyLinearCosineLR(LinearCosineLR):
         return super().line(t) + std * float(normal(1, self.seed, parameter=0, draw=0, t=t)[0])
 
 
-def _check_integer(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be an integer, but got {value!r}.")
+def admit_groups(schedule: LRScheduler) -> None:
+    """Let groups that the optimizer was given after the schedule start from their own lr, where torch's schedules refuse them."""
+    added = schedule.optimizer.param_groups[len(schedule.base_lrs) :]
+    for group in added:
+        group.setdefault("initial_lr", _copied(group["lr"]))
+    # a new list, since a state_dict that was taken holds the old one
+    schedule.base_lrs = [*schedule.base_lrs, *(_copied(group["initial_lr"]) for group in added)]
+
+
+def _copied(lr: float | Tensor) -> float | Tensor:
+    return lr.clone() if isinstance(lr, Tensor) else lr

@@ -9,7 +9,8 @@ from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like, settled
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like, settled
+from neuropt.optimizers.loop_optimizer import State
 
 Decay = Literal["lr", "schedule"]
 
@@ -25,20 +26,18 @@ class SGDW(DenseOptimizer):
     as in the paper and Loshchilov's own code: w = w - lr buf - (lr / base_lr) weight_decay w. There base_lr is the lr that a parameter
     group starts with, which must be above 0, and part of the group.
 
+    Defaults: lr 0.001, momentum 0.9, weight_decay 0.01, nesterov False, decay 'lr', base_lr None.
+
     Args:
-        params: parameters, named parameters or parameter groups.
-        lr: learning rate, a number or a one-element tensor.
+        params, lr, maximize, differentiable: as in torch's optimizers.
         momentum: decay of the sum, in [0, 1).
         weight_decay: decoupled decay of the weights.
         nesterov: look one step of the sum ahead; needs momentum.
         decay: what multiplies weight_decay: "lr" or "schedule".
         base_lr: the rate that the schedule is measured against; None is each group's lr at its start.
-        maximize: ascend instead of descend.
-        differentiable: let autograd see the step (for learning through it); slower.
 
     Raises:
-        ValueError: for a hyperparameter out of range, in any group, or an empty parameter list.
-        TypeError: for a hyperparameter of another type or an unknown keyword.
+        ValueError, TypeError: for a bad hyperparameter, in any group, named with its value.
         RuntimeError: in `step`, for a sparse gradient.
 
     Example:
@@ -66,17 +65,8 @@ class SGDW(DenseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
-            "momentum": momentum,
-            "weight_decay": weight_decay,
-            "nesterov": nesterov,
-            "decay": decay,
-            "base_lr": base_lr,
-            "maximize": maximize,
-            "differentiable": differentiable,
-        }
-        super().__init__(params, defaults)
+        own = {"momentum": momentum, "nesterov": nesterov, "decay": decay, "base_lr": base_lr}
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:

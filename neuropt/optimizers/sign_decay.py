@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from typing import Any, Literal
 
-from neuropt.optimizers.arguments import check_number
+from neuropt.optimizers.arguments import check_integer, check_number
 
 SignDecay = Literal["linear", "cosine", "restart"]
 
@@ -109,9 +109,7 @@ def check_sign_decay(
             f"pass decay_steps=..."
         )
     if decay_steps is not None:
-        if isinstance(decay_steps, bool) or not isinstance(decay_steps, int):
-            raise TypeError(f"{owner}(decay_steps=...) must be an integer, but got {decay_steps!r}.")
-        check_number(f"{owner}(decay_steps=...)", decay_steps, low=1)
+        check_integer(f"{owner}(decay_steps=...)", decay_steps, low=1)
     for name, value in (("num_periods", num_periods), ("zero_after", zero_after)):
         if value is not None:
             check_number(f"{owner}({name}=...)", value, above_low=True)

@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas, check_number
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, State, descend, like, settled, with_decay
+from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like, settled, with_decay
+from neuropt.optimizers.loop_optimizer import State
 
 
 class Yogi(DenseOptimizer):
@@ -20,20 +21,18 @@ class Yogi(DenseOptimizer):
     Both m and v start at `initial_accumulator`, as in optax and pytorch_optimizer; `initial_momentum=0` gives the paper's m. t counts a
     parameter's own steps from 1; weight decay is coupled (g + weight_decay w).
 
+    Defaults: lr 0.01, betas (0.9, 0.999), eps 0.001, weight_decay 0.0, initial_accumulator 1e-06, initial_momentum None.
+
     Args:
-        params: parameters, named parameters or parameter groups.
-        lr: learning rate, a number or a one-element tensor.
+        params, lr, maximize, differentiable: as in torch's optimizers.
         betas: decay of m and rate of v, each in [0, 1).
         eps: added to the denominator.
         weight_decay: coupled L2 factor.
         initial_accumulator: where v starts, and m too unless `initial_momentum` says otherwise.
         initial_momentum: where m starts; None is `initial_accumulator`.
-        maximize: ascend instead of descend.
-        differentiable: let autograd see the step (for learning through it); slower.
 
     Raises:
-        ValueError: for a hyperparameter out of range, in any group, or an empty parameter list.
-        TypeError: for a hyperparameter of another type or an unknown keyword.
+        ValueError, TypeError: for a bad hyperparameter, in any group, named with its value.
         RuntimeError: in `step`, for a sparse gradient.
 
     Example:
@@ -61,17 +60,13 @@ class Yogi(DenseOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        defaults = {
-            "lr": lr,
+        own = {
             "betas": betas,
             "eps": eps,
-            "weight_decay": weight_decay,
             "initial_accumulator": initial_accumulator,
             "initial_momentum": initial_momentum,
-            "maximize": maximize,
-            "differentiable": differentiable,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:

@@ -82,5 +82,5 @@ def _cohorts(work: Work, task: Task) -> list[list[int]]:
     """Return the positions of jobs that train together: the populations of the rules; optimizers one by one."""
     rules = [i for i, job in enumerate(work.jobs) if job.rule is not None]
     rates = [len(work.jobs[i].learning_rates) for i in rules]
-    together = [rules[part] for part in cohort_slices(task, rates, len(work.seeds), work.batched)]
+    together = [rules[part] for part in cohort_slices(task, rates, len(work.seeds), work.batched, work.schedule)]
     return together + [[i] for i, job in enumerate(work.jobs) if job.rule is None]

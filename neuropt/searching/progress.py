@@ -85,12 +85,12 @@ class Progress:
     def line(self, ended: bool = False) -> Text:
         """Return the present state as one line; without the time left once the search has ended."""
         parts = [f"{self.trained}/{self.rules} rules", f"{self.rate:,.0f} rules/min"]
-        if self.best is not None:
-            parts.append(f"best {self.best[0]:.4f}")
-        parts += [f"{self.duplicates} duplicates", f"{self.rejected} rejected"]
-        if self.failed:
-            parts.append(f"{self.failed} failed")
         if not ended and 0 < self.trained < self.rules and self.rate:
             left = (self.rules - self.trained) / self.rate * 60
             parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
-        return Text(" · ".join(parts))
+        if self.best is not None:
+            parts.append(f"best {self.best[0]:.4f}")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        parts += [f"{self.duplicates} duplicates", f"{self.rejected} rejected"]
+        return Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")

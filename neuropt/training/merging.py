@@ -50,14 +50,16 @@ class Merged:
     Args:
         programs: the rules, in the order of their rows.
         learning_rates: those of each rule.
-        steps: T, the planned steps.
+        factors: what a schedule multiplies the learning rates by at each step; T, the planned steps, of them.
 
     `nodes` stand in an order in which they can be computed; `results[r]` is the node of rule r's update; `feeds[p]` the node whose value
     the `previous` node p takes after each step; `remembered[r]` the `previous` node of each name that rule r remembers.
     """
 
-    def __init__(self, programs: Sequence[Program], learning_rates: Sequence[Sequence[float]], steps: int) -> None:
-        self.steps = steps
+    def __init__(
+        self, programs: Sequence[Program], learning_rates: Sequence[Sequence[float]], factors: Sequence[float]
+    ) -> None:
+        self.steps, self.factors = len(factors), np.asarray(factors, np.float64)
         self.nodes: list[Node] = []
         self.results: list[int] = []
         self.feeds: dict[int, int] = {}
@@ -76,7 +78,7 @@ class Merged:
         return number
 
     def _add_rule(self, position: int, program: Program, rates: Table) -> None:
-        tables = number_tables(program, rates, self.steps)
+        tables = number_tables(program, rates, self.factors)
         keys = _Keys(program, tables, position)
         numbers: list[int] = []
         for value, leaf in enumerate(program.leaves):
@@ -120,19 +122,21 @@ class Merged:
         return self._intern(key, position, Node(instruction.function, arguments, instruction.draw, reduced=reduced))
 
 
-def number_tables(program: Program, rates: Table, steps: int) -> list[Table | None]:
+def number_tables(program: Program, rates: Table, factors: Table) -> list[Table | None]:
     """Return, for each value of a program, its values at all steps if it is a number, else None."""
     own = {leaf.name: leaf.number for leaf in program.leaves if leaf.source == "hyperparameter"}
     # (steps, learning rates, 1): reductions run over the last axis, and must not mix learning rates
-    given = own | {"T": float(steps), "lr": rates[None, :, None]}
+    steps = len(factors)
+    lr = factors[:, None, None] * rates[None, :, None]
+    given = own | {"T": float(steps)}
     numbers = [r for r in program.remembered if r.kind == "number"]
     if not numbers:
         t = np.arange(steps, dtype=np.float64)[:, None, None]
-        return [_as_table(v, steps) for v in evaluate_numbers(program, given | {"t": t}, {})]
+        return [_as_table(v, steps) for v in evaluate_numbers(program, given | {"t": t, "lr": lr}, {})]
     remembered: dict[str, object] = {r.name: r.start for r in numbers}
     rows = []
     for step in range(steps):
-        rows.append(evaluate_numbers(program, given | {"t": float(step)}, remembered))
+        rows.append(evaluate_numbers(program, given | {"t": float(step), "lr": lr[step : step + 1]}, remembered))
         remembered = {r.name: rows[-1][r.value] for r in numbers}
     return [
         None
@@ -193,7 +197,7 @@ def order_for_sharing(programs: Sequence[Program]) -> list[int]:
 
     The work that most rules share decides first.
     """
-    merged = Merged(programs, [[1.0]] * len(programs), steps=1)
+    merged = Merged(programs, [[1.0]] * len(programs), factors=[1.0])
     shared = Counter({n: len(node.users) for n, node in enumerate(merged.nodes) if 1 < len(node.users) < len(programs)})
     uses = [set[int]() for _ in programs]
     for number, _ in shared.most_common(12):

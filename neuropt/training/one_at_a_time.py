@@ -11,9 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from neuropt.tasks import accuracy, batch_order, build_model, cross_entropy
+from neuropt.optimizers.named_schedules import CONSTANT
+from neuropt.tasks import accuracy, build_model, cross_entropy
 from neuropt.tasks.task import Split, Task, TaskData
 from neuropt.training.children import Column, Losses
+from neuropt.training.courses import begin_course
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter], float, int], Optimizer]
 """(parameters, learning rate, seed) -> optimizer"""
@@ -24,21 +26,31 @@ EVALUATION_EXAMPLES = 1_000
 class _Trainee:
     """One child: model, optimizer, and its own state of torch's generator, for dropout and the like."""
 
-    def __init__(self, task: Task, data: TaskData, factory: OptimizerFactory, column: Column, seed: int) -> None:
-        self.data, self.t = data, 0
+    def __init__(
+        self, task: Task, data: TaskData, factory: OptimizerFactory, column: Column, seed: int, schedule: str
+    ) -> None:
+        self.data, self.batch_size = data, task.batch_size
+        self.t = self.examples = 0
+        self.loss = 0.0
         self.model = build_model(task, seed).train()
         self.optimizer = factory(self.model.parameters(), column.learning_rate, seed)
-        self.order = batch_order(len(data.train), task.batch_size, task.steps, seed)
+        self.course = begin_course(task, len(data.train), self.model, self.optimizer, schedule, seed)
         self.generator = torch.Generator().manual_seed(seed).get_state()
 
     def step(self) -> float:
-        """Do one step and return the loss before it."""
-        chosen = self.order[self.t]
+        """Do one step of the task's batch size and return the loss before it; a larger batch before may have covered it already."""
+        if self.examples < (self.t + 1) * self.batch_size:
+            self.loss = self._train(self.course.next_batch())
+            self.course.after_step()
+        self.t += 1
+        return self.loss
+
+    def _train(self, chosen: Tensor) -> float:
+        self.examples += len(chosen)
         self.optimizer.zero_grad()
         loss = cross_entropy(self.model(self.data.train.inputs[chosen]), self.data.train.targets[chosen])
         torch.autograd.backward(loss)
         self.optimizer.step()
-        self.t += 1
         return float(loss.detach())
 
     def advance(self, steps: int, bound: float) -> list[float]:
@@ -57,7 +69,7 @@ class _Trainee:
         self.model.eval()
         loss, right = 0.0, 0.0
         for first in range(0, len(split), EVALUATION_EXAMPLES):
-            logits = self.model(split.inputs[first : first + EVALUATION_EXAMPLES])
+            logits = self.course.predict(split.inputs[first : first + EVALUATION_EXAMPLES])
             targets = split.targets[first : first + EVALUATION_EXAMPLES]
             loss += float(cross_entropy(logits, targets)) * len(targets)
             right += float(accuracy(logits, targets)) * len(targets)
@@ -75,6 +87,7 @@ class OneAtATime:
         learning_rates: those of each rule.
         seeds: each rule is trained at each of its learning rates on each seed.
         curves: whether to keep the training losses of all steps, in `history`.
+        schedule: a name of `neuropt.optimizers.named_schedules`, which every child follows.
     """
 
     def __init__(
@@ -85,11 +98,14 @@ class OneAtATime:
         learning_rates: Sequence[Sequence[float]],
         seeds: Sequence[int],
         curves: bool = False,
+        schedule: str = CONSTANT,
     ) -> None:
         self.seeds = list(seeds)
         self.columns = [Column(r, i, lr) for r, rates in enumerate(learning_rates) for i, lr in enumerate(rates)]
         self.losses = Losses(len(self.seeds), len(self.columns), task.loss_bound, torch.device("cpu"))
-        self.trainees = [[_Trainee(task, data, factories[c.rule], c, s) for c in self.columns] for s in self.seeds]
+        self.trainees = [
+            [_Trainee(task, data, factories[c.rule], c, s, schedule) for c in self.columns] for s in self.seeds
+        ]
         self.history: list[Tensor] | None = [] if curves else None
 
     def advance(self, steps: int) -> None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neuropt.compiling.program import Program
+from neuropt.optimizers.named_schedules import CONSTANT, rate_factors
 from neuropt.tasks import batch_order, initial_weights
 from neuropt.tasks.task import MLP, Split, Task, TaskData
 from neuropt.training.batched_mlp import Batch, BatchedMLP
@@ -33,6 +34,7 @@ class Population:
         seeds: each rule is trained at each of its learning rates on each seed.
         dtype: of weights and arithmetic.
         curves: whether to keep the training losses of all steps, in `history`.
+        schedule: a name of `neuropt.optimizers.named_schedules` that moves lr alone, which every child follows.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Population:
         seeds: Sequence[int],
         dtype: torch.dtype = torch.float32,
         curves: bool = False,
+        schedule: str = CONSTANT,
     ) -> None:
         assert isinstance(task.model, MLP)
         self.task, self.mlp, self.programs, self.seeds = task, task.model, programs, list(seeds)
@@ -57,23 +60,23 @@ class Population:
         self.losses = Losses(len(self.seeds), len(self.columns), task.loss_bound, start.device)
         self.history: list[Tensor] | None = [] if curves else None
         self.t = 0
+        self.factors = rate_factors(schedule, task.steps)
         self.rows = self._prepared()
 
     def _prepared(self) -> Rows:
         """Prepare passes and rules for the present columns."""
         self.gradients, self.updates = torch.empty_like(self.weights), torch.empty_like(self.weights)
-        self.descent = (
-            torch.tensor([-c.learning_rate for c in self.columns], dtype=torch.float64).to(self.weights).unsqueeze(-1)
-        )  # (columns, 1)
+        rates = torch.tensor([[-c.learning_rate] for c in self.columns], dtype=torch.float64)  # (columns, 1)
+        self.descents = {f: (f * rates).to(self.weights) for f in dict.fromkeys(self.factors[self.t :])}
         self.passes = [
             BatchedMLP(self.mlp, w, g, self.task.batch_size) for w, g in zip(self.weights, self.gradients, strict=True)
         ]
         self.present = [rule for rule, _ in groupby(c.rule for c in self.columns)]
-        rates = [[c.learning_rate for c in group] for _, group in groupby(self.columns, lambda c: c.rule)]
+        per_rule = [[c.learning_rate for c in group] for _, group in groupby(self.columns, lambda c: c.rule)]
         segments = tuple(torch.Size(shape).numel() for shape in self.mlp.parameter_shapes)
         draws = shared_draws(tuple(self.seeds), segments, self.weights.dtype, self.weights.device)
         programs = [self.programs[rule] for rule in self.present]
-        return Rows(programs, rates, self.gradients, self.weights, self.updates, segments, draws, self.task.steps)
+        return Rows(programs, per_rule, self.gradients, self.weights, self.updates, segments, draws, self.factors)
 
     def advance(self, steps: int) -> None:
         """Train all children for so many more steps."""
@@ -84,7 +87,7 @@ class Population:
                 batch = Batch.of(self.inputs[chosen], self.targets[chosen], self.classes)
                 losses.append(self.passes[seed].loss_and_gradient(batch))
             self.rows.step(self.t)
-            self.weights.addcmul_(self.updates, self.descent)  # w <- w - lr u
+            self.weights.addcmul_(self.updates, self.descents[self.factors[self.t]])  # w <- w - lr u
             self.t += 1
             self._record(torch.stack(losses))
 

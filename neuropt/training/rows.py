@@ -45,7 +45,7 @@ class Rows:
         gradients, weights, updates: (seeds, rows, P); the first two are read, the last is written.
         segments: the sizes of the parameter tensors that a row of P elements is made of.
         draws: random numbers of `noise` and `drop`.
-        steps: T, the planned steps.
+        factors: what a schedule multiplies the learning rates by at each step; T, the planned steps, of them.
     """
 
     def __init__(
@@ -57,9 +57,9 @@ class Rows:
         updates: Tensor,
         segments: Sequence[int],
         draws: Draws,
-        steps: int,
+        factors: Sequence[float],
     ) -> None:
-        self.merged = Merged(programs, learning_rates, steps)
+        self.merged = Merged(programs, learning_rates, factors)
         self.given = {"g": gradients, "w": weights}
         self.updates, self.draws = updates, draws
         bounds = [0]

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 
 from neuropt.compiling.program import compile_program
 from neuropt.compiling.rule_optimizer import RuleOptimizer
+from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
 from neuropt.tasks.task import MLP, Task, TaskData
 from neuropt.training.children import Cohort, Results, race
 from neuropt.training.one_at_a_time import OneAtATime, OptimizerFactory
@@ -22,9 +23,9 @@ POPULATION_BYTES = 1_600_000
 """Weights of one population: with its gradients and remembered values it stays in the cache (docs/performance.md)."""
 
 
-def is_batched(task: Task) -> bool:
-    """Whether children of the task train together in one buffer unless told otherwise: those of an `MLP` do."""
-    return isinstance(task.model, MLP)
+def is_batched(task: Task, schedule: str = CONSTANT) -> bool:
+    """Whether children of the task train together in one buffer unless told otherwise: those of an `MLP` do, where lr alone moves."""
+    return isinstance(task.model, MLP) and find_schedule(schedule).moves == "lr"
 
 
 def population_rules(task: Task, rates: int, seeds: int) -> int:
@@ -45,6 +46,7 @@ def train_rules(
     halving: bool = True,
     batched: bool | None = None,
     test: bool = False,
+    schedule: str = CONSTANT,
 ) -> Results:
     """Train every rule at each of its learning rates on each seed.
 
@@ -57,41 +59,49 @@ def train_rules(
         halving: whether losing learning rates stop early, as `task.halving` says.
         batched: whether children train together in one buffer; None leaves it to the task's model.
         test: whether to evaluate on the test split too; for finalists only.
+        schedule: of every child, a name of `neuropt.optimizers.named_schedules`.
 
     Returns:
         children as [rule][learning rate][seed].
 
     Raises:
-        ValueError: `batched=True` for a task whose model is not an `MLP`; a rule without learning rates; no seeds.
+        ValueError: `batched=True` for a task whose model is not an `MLP`, or a schedule of more than lr; an unknown schedule; a rule
+            without learning rates; no seeds.
     """
     _check_lists(rules, learning_rates, seeds)
-    if batched and not is_batched(task):
-        raise ValueError(f"batched=True needs a task whose model is an MLP, but {task.name} is trained one at a time")
+    if batched and not is_batched(task, schedule):
+        what = task.name if schedule == CONSTANT else f"{task.name} under schedule {schedule!r}"
+        raise ValueError(f"batched=True needs a task whose model is an MLP, but {what} is trained one at a time")
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
-    together = is_batched(task) if batched is None else batched
+    together = is_batched(task, schedule) if batched is None else batched
     results: Results = []
     with denormals_flushed():
-        for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), batched):
+        for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), batched, schedule):
             some, rates = rules[chosen], learning_rates[chosen]
             cohort: Cohort
             if together:
-                cohort = Population(task, data, [compile_program(rule) for rule in some], rates, seeds)
+                cohort = Population(
+                    task, data, [compile_program(rule) for rule in some], rates, seeds, schedule=schedule
+                )
             else:
-                cohort = OneAtATime(task, data, [rule_factory(rule, task.steps) for rule in some], rates, seeds)
+                factories = [rule_factory(rule, task.steps) for rule in some]
+                cohort = OneAtATime(task, data, factories, rates, seeds, schedule=schedule)
             results += race(cohort, task, splits, halving)
     return results
 
 
-def cohort_slices(task: Task, rates: Sequence[int], seeds: int, batched: bool | None) -> list[slice]:
+def cohort_slices(
+    task: Task, rates: Sequence[int], seeds: int, batched: bool | None, schedule: str = CONSTANT
+) -> list[slice]:
     """Return which rules train together.
 
     Args:
         task: of the children.
         rates: how many learning rates each rule has.
         seeds: how many.
-        batched: as in `train_rules`.
+        batched, schedule: as in `train_rules`.
     """
-    together = is_batched(task) if batched is None else batched
+    together = is_batched(task, schedule) if batched is None else batched
     return _even_parts(len(rates), population_rules(task, max(rates, default=1), seeds) if together else 1)
 
 
@@ -121,11 +131,13 @@ def train_optimizer(
     *,
     halving: bool = True,
     test: bool = False,
+    schedule: str = CONSTANT,
 ) -> Results:
     """Train with any torch optimizer, one child at a time; as `train_rules` for one rule."""
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
     with denormals_flushed():
-        return race(OneAtATime(task, data, [factory], [learning_rates], seeds), task, splits, halving)
+        cohort = OneAtATime(task, data, [factory], [learning_rates], seeds, schedule=schedule)
+        return race(cohort, task, splits, halving)
 
 
 def rule_factory(rule: Rule, steps: int) -> OptimizerFactory:

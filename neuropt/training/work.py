@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from neuropt.optimizers.catalogue import named_optimizers
+from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import Child, Results
 from neuropt.training.threads import one_thread
@@ -44,6 +45,7 @@ class Work:
         halving: whether losing learning rates stop early.
         batched: whether children share a buffer; None leaves it to the task.
         test: whether to evaluate on the test split.
+        schedule: of every child, a name of `neuropt.optimizers.named_schedules`.
     """
 
     jobs: tuple[Job, ...]
@@ -51,6 +53,7 @@ class Work:
     halving: bool = True
     batched: bool | None = None
     test: bool = False
+    schedule: str = CONSTANT
 
     def to_json(self) -> str:
         """Return the work as text."""
@@ -118,7 +121,8 @@ def do_work(work: Work, task: Task, data: TaskData) -> Done:
 
 def _train_together(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> list[Trained]:
     found: list[Trained] = []
-    for part in cohort_slices(task, [len(job.learning_rates) for job in jobs], len(work.seeds), work.batched):
+    rates = [len(job.learning_rates) for job in jobs]
+    for part in cohort_slices(task, rates, len(work.seeds), work.batched, work.schedule):
         try:
             found += [_trained(children) for children in _train(work, jobs[part], task, data)]
         except Exception:  # noqa: BLE001  # whatever one rule raises must not take the others along; `_alone` records it
@@ -149,6 +153,17 @@ def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Resul
             work.seeds,
             halving=work.halving,
             test=work.test,
+            schedule=work.schedule,
         )
     rules = [parse_rule(job.rule or "") for job in jobs]
-    return train_rules(task, data, rules, rates, work.seeds, halving=work.halving, batched=work.batched, test=work.test)
+    return train_rules(
+        task,
+        data,
+        rules,
+        rates,
+        work.seeds,
+        halving=work.halving,
+        batched=work.batched,
+        test=work.test,
+        schedule=work.schedule,
+    )

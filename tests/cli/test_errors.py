@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from neuropt.commands.parsing import one_line
 from tests.cli.running import run_here
 
 WRONG = [
@@ -35,6 +36,10 @@ WRONG = [
     (["export", "adam"], "missing: --to {torch,json,latex} and -o FILE"),
     (["export", "adam", "--to", "fortran", "-o", "x"], "--to must be one of"),
     (["export", "adam", "--to", "json", "-o", "none/x"], "none/x: No such file or directory"),
+    (
+        ["evaluate", "adam", "--tasks", "digits-mlp", "--schedule", "cosin"],
+        "unknown schedule 'cosin'; choose one of constant",
+    ),
     (["search", "--rules", "0"], "rules must be a whole number of at least 1, but got 0"),
     (["search", "--rules", "many"], "--rules must be a whole number, but got 'many'"),
     (["search", "--task"], "--task needs a value"),
@@ -139,3 +144,8 @@ def test_a_bad_toml_file_is_named_with_its_fault(
     assert ended.err.startswith("neuropt search: error: bad.toml")
     assert said in ended.err
     assert not Path("x").exists()
+
+
+def test_colours_of_a_terminal_leave_the_line_plain() -> None:
+    box = "\x1b[31m╭─ Error ─╮\x1b[0m\n\x1b[31m│\x1b[0m \x1b[1mUnrecognized\x1b[0m options: --jsn \x1b[31m│\x1b[0m\n\x1b[31m╰───╯\x1b[0m"
+    assert one_line(box) == "unknown arguments: --jsn"

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from neuropt.compiling.create import create_optimizer
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from neuropt.optimizers import Adam, PowerSign
+from neuropt.optimizers import PowerSign
 from search_space import RuleError, parse_rule, zoo
 
 
@@ -29,7 +29,7 @@ def test_text_is_a_rule() -> None:
 
 
 def test_names_of_the_catalogue_come_first() -> None:
-    assert isinstance(create_optimizer("adam", parameters()), Adam)
+    assert isinstance(create_optimizer("adam", parameters()), torch.optim.Adam)
     assert isinstance(create_optimizer("powersign-ld", parameters(), decay_steps=10), PowerSign)
     assert isinstance(create_optimizer("momentum", parameters(), lr=0.1), torch.optim.SGD)
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from neuropt.compiling.create import create_optimizer
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from neuropt.optimizers import Adam, AddSign, PowerSign
+from neuropt.optimizers import AddSign, PowerSign
 from search_space import Interpreter, zoo
 from tests.compiling.comparison import assert_same
 from tests.compiling.problems import PROBLEMS, Problem, learning_rate
@@ -54,8 +54,7 @@ HAND_CODED: dict[str, tuple[str, Callable[[list[Tensor]], Optimizer]]] = {
     "sgd": ("sgd", lambda p: optim.SGD(p, lr=1e-4)),
     "momentum": ("momentum", lambda p: optim.SGD(p, lr=1e-4, momentum=0.9)),
     "nesterov": ("nesterov", lambda p: optim.SGD(p, lr=1e-4, momentum=0.9, nesterov=True)),
-    "adam": ("adam", lambda p: Adam(p, lr=1e-4)),
-    "torch's adam": ("adam", lambda p: optim.Adam(p, lr=1e-4)),
+    "adam": ("adam", lambda p: optim.Adam(p, lr=1e-4)),
     "powersign": ("powersign", lambda p: PowerSign(p, lr=1e-4)),
     "addsign": ("addsign", lambda p: AddSign(p, lr=1e-4)),
 }

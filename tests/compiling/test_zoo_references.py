@@ -12,7 +12,18 @@ from torch import Tensor, optim
 from torch.optim import Optimizer
 
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from neuropt.optimizers import SGDW, AdaBound, Adam, AMSBound, Lion, Yogi
+from neuropt.optimizers import (
+    SGDW,
+    SGDWR,
+    AdaBound,
+    AdamEpsHat,
+    AdamWR,
+    AMSBound,
+    Lion,
+    RMSpropEpsInside,
+    Yogi,
+    named_optimizers,
+)
 from search_space import zoo
 from tests.compiling.comparison import assert_same
 from tests.compiling.problems import PROBLEMS, Problem
@@ -33,10 +44,12 @@ REFERENCES: dict[str, Factory] = {
     "sgdw": made(SGDW),
     "adagrad": made(optim.Adagrad),
     "rmsprop": made(optim.RMSprop),
+    "rmsprop-eps-inside": made(RMSpropEpsInside),
     "rmsprop-centered": made(optim.RMSprop, centered=True),
     "rmsprop-momentum": made(optim.RMSprop, momentum=0.9),
     "adadelta": made(optim.Adadelta),
-    "adam": made(Adam),
+    "adam": made(optim.Adam),
+    "adam-eps-hat": made(AdamEpsHat),
     "adamw": made(optim.AdamW),
     "amsgrad": made(optim.Adam, amsgrad=True),
     "nadam": made(optim.NAdam),
@@ -46,8 +59,22 @@ REFERENCES: dict[str, Factory] = {
     "adabound": made(AdaBound, base_lr=1e-3),
     "amsbound": made(AMSBound, base_lr=1e-3),
     "lion": made(Lion),
+    "adamwr": made(AdamWR, base_lr=1e-3, T_0=100),
+    "sgdwr": made(SGDWR, base_lr=1e-3, T_0=100),
 }
 OTHER_VALUES: dict[str, dict[str, Any]] = {
+    "adam-eps-hat": {"beta1": 0.5, "beta2": 0.9, "eps": 1e-3},
+    "rmsprop-eps-inside": {"alpha": 0.5, "eps": 1e-3},
+    "adamwr": {
+        "beta1": 0.5,
+        "beta2": 0.9,
+        "T_0": 3,
+        "T_mult": 2,
+        "eta_min": 0.25,
+        "weight_decay": 0.1,
+        "base_lr": 1e-2,
+    },
+    "sgdwr": {"momentum": 0.5, "T_0": 7, "T_mult": 3, "eta_min": 0.25, "weight_decay": 0.1, "base_lr": 1e-2},
     "sgdw": {"momentum": 0.5, "weight_decay": 0.3},
     "nadam": {"beta1": 0.5, "beta2": 0.9, "eps": 1e-3, "momentum_decay": 0.1},
     "radam": {"beta1": 0.5, "beta2": 0.99, "eps": 1e-3},
@@ -101,9 +128,6 @@ def test_a_hundred_steps(name: str, problem: Problem, lr: float) -> None:
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_a_hundred_steps_with_other_hyperparameters(name: str, problem: Problem) -> None:
     values, lr = OTHER_VALUES[name], 1e-4
-    factories = {"adabound": AdaBound, "amsbound": AMSBound, "yogi": Yogi, "lion": Lion, "sgdw": SGDW}
-    torch_factories = {"nadam": optim.NAdam, "radam": optim.RAdam, "adamax": optim.Adamax, "adadelta": optim.Adadelta}
-    factory: Any = (factories | torch_factories)[name]
-    expected = path(factory(start(problem), lr=lr, **as_torch(values)), problem)
+    expected = path(named_optimizers()[name].create(start(problem), lr=lr, **as_torch(values)), problem)
     assert np.all(np.isfinite(expected))
     assert_same(path(RuleOptimizer(start(problem), zoo()[name], lr, **values), problem), expected)

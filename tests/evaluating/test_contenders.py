@@ -36,6 +36,12 @@ def test_what_is_not_the_same_rule_at_every_rate_is_an_optimizer_everywhere() ->
         assert (job.rule, job.optimizer) == (None, "adabound")
 
 
+def test_a_task_that_an_optimizer_was_trained_for_is_no_evidence() -> None:
+    assert named("lstm").searched == {"digits-mlp"}
+    assert named("lstm").job(TASK, [0.1]).optimizer == "lstm"
+    assert named("adam").searched == frozenset()
+
+
 def test_rule_text_is_its_own_name() -> None:
     contender = find_contender("a = ema(g, 0.9)\nu = sign(a)")
     assert contender == Contender("a = ema(g, 0.9); u = sign(a)", parse_rule("a = ema(g, 0.9); u = sign(a)"))

@@ -16,6 +16,7 @@ from neuropt.config import SearchConfig
 from neuropt.evaluating.evaluate import evaluate
 from neuropt.evaluating.finalists import BUILT_INS, finalists
 from neuropt.evaluating.row import Row
+from neuropt.optimizers import named_optimizers, named_schedules
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.executor import InProcessExecutor
 from neuropt.searching.search import run_search
@@ -131,6 +132,11 @@ def test_what_is_wrong_is_said_before_anything_is_trained(change: dict[str, Any]
         evaluate(arguments.pop("optimizers"), arguments.pop("tasks"), **arguments)
 
 
+def test_what_is_no_list_is_said_by_its_argument() -> None:
+    with pytest.raises(TypeError, match=r"evaluate\(schedule=...\) must be a name or several, but got 3"):
+        evaluate("sgd", "digits-mlp", schedule=3, steps=10**9)  # type: ignore[arg-type]
+
+
 def test_an_evaluation_is_not_overwritten(tmp_path: Path) -> None:
     evaluate("sgd", "digits-mlp", out=tmp_path, **SMALL)
     before = (tmp_path / "children.csv").read_bytes()
@@ -155,3 +161,60 @@ def test_finalists_stand_beside_all_built_ins() -> None:
     medians = [row.accuracy.median if row.accuracy else -math.inf for row in rows]
     assert medians == sorted(medians, reverse=True)
     assert [Row.from_json(row.to_json()) for row in rows] == rows
+
+
+def test_schedules_are_an_axis(tmp_path: Path) -> None:
+    names, said = ("constant", "cosine", "growing-batch"), list[str]()
+    found = evaluate(["sgd", "adabound"], ["digits-mlp"], schedule=names, out=tmp_path, progress=said.append, **SMALL)
+    assert Counter((row.optimizer, row.schedule) for row in found.rows) == Counter(
+        (optimizer, name) for optimizer in ("sgd", "adabound") for name in names
+    )
+    assert said[-1] == "digits-mlp: 2 optimizers under 3 schedules reported on 2 seeds"
+    assert all(row.failure is None and row.n == 2 for row in found.rows)
+    with (tmp_path / "children.csv").open(newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert Counter(line["schedule"] for line in lines).keys() == set(names)
+    assert json.loads((tmp_path / "evaluation.json").read_text())["protocol"]["schedules"] == list(names)
+    seeds = {frozenset(child.seed for child in study.report) for study in found.studies[0][1]}
+    assert len(seeds) == 1, "the same seeds under every schedule"
+    paired = found.compare("digits-mlp", "sgd", "sgd", "cosine", "constant")
+    assert paired.wins + paired.ties + paired.losses == 2
+    with pytest.raises(ValueError, match=r"compare\(schedule=...\) must name one of constant, cosine, growing-batch"):
+        found.compare("digits-mlp", "sgd", "adabound")
+    with pytest.raises(ValueError, match="schedule 'linear' is not in this evaluation"):
+        found.compare("digits-mlp", "sgd", "adabound", "linear")
+
+
+def test_one_schedule_may_be_named_alone() -> None:
+    found = evaluate("sgd", "digits-mlp", schedule="linear", **SMALL)
+    assert [row.schedule for row in found.rows] == ["linear"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "message"),
+    [
+        ("cosin", "unknown schedule 'cosin'"),
+        (("step", "step"), "'step' is given twice"),
+        ((), "must name at least one"),
+    ],
+)
+def test_bad_schedules_are_refused_before_anything_is_trained(schedule: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate("sgd", "digits-mlp", schedule=schedule, out=tmp_path / "out", **SMALL)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("schedule", named_schedules())
+def test_every_optimizer_trains_under_every_schedule(schedule: str) -> None:
+    found = evaluate(list(named_optimizers()), "digits-mlp", schedule=schedule, seeds=1, tune_seeds=1, steps=8)
+    assert {row.optimizer: row.failure for row in found.rows} == dict.fromkeys(named_optimizers())
+
+
+def test_a_rule_without_weight_decay_has_nothing_to_normalize() -> None:
+    rows = evaluate("sign(g)", "digits-mlp", schedule=["normalized-restarts", "sgdr"], **SMALL).rows
+    normalized, plain = sorted(rows, key=lambda row: row.schedule)
+    assert (normalized.failure, plain.failure) == (None, None)
+    assert normalized.loss is not None
+    assert plain.loss is not None
+    assert normalized.loss.median == pytest.approx(plain.loss.median, rel=1e-3)  # one at a time, and batched

@@ -105,3 +105,28 @@ def test_nothing_is_said_to_be_nothing() -> None:
 def test_the_middle_is_left_out() -> None:
     assert shortened("abcdefghij", 10) == "abcdefghij"
     assert shortened("abcdefghijk", 10) == "abcd...ijk"
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_schedules_are_shown_where_there_are_any(width: int) -> None:
+    rows = [row("adam", 0.9, schedule="normalized-restarts"), row(RULE, 0.8, RULE, schedule="cosine"), row("sgd", 0.7)]
+    lines = printed(rows, width).splitlines()
+    assert all(len(line) <= width for line in lines[1:5])
+    assert ("schedule" in lines[1]) == (width == 160)
+    assert lines[2].split()[1:3] == ["adam", "normalized-restarts" if width == 160 else "normal...starts"]
+    assert "cosine" in lines[3]
+    assert "constant" in lines[4]
+    assert "schedule" not in printed([row("adam", 0.9)], 160)
+
+
+def test_a_narrow_table_says_in_full_what_it_cuts() -> None:
+    rows = [
+        row("powersign-restart", 0.9, schedule="noisy-linear-cosine"),
+        row("adam", 0.8, schedule="cosine"),
+        row(RULE, 0.7, RULE, schedule="snapshot"),
+    ]
+    lines = printed(rows, 80).splitlines()
+    assert "1 powersign-restart under noisy-linear-cosine" in lines
+    assert not [line for line in lines if line.startswith("2 adam under")], "it is in the table"
+    assert f"3 {RULE}" in lines
+    assert "powersign-restart under" not in printed(rows, 160), "there is room for both"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from neuropt.exporting import TARGETS, Provenance, export_rule, from_json, write_export
-from search_space import RuleError, parse_rule, zoo
+from search_space import RuleError, expand, parse_rule, same_rule, zoo
 
 PROVENANCE = Provenance(
     name="found",
@@ -69,7 +69,8 @@ def test_json_that_is_none_is_refused() -> None:
 @pytest.mark.parametrize("name", zoo())
 def test_latex_shows_every_equation_and_the_update(name: str) -> None:
     text = export_rule(zoo()[name], "latex", PROVENANCE)
-    assert text.count("&=") == len(zoo()[name].equations) + len(zoo()[name].hyperparameters) + 1
+    in_full = expand(zoo()[name])
+    assert text.count("&=") == len(in_full.equations) + len(in_full.hyperparameters) + 1
     assert r"w_{t+1} &= w_{t} - \eta u_{t}" in text
     assert text.count("{") == text.count("}")
 
@@ -97,3 +98,12 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
 def test_provenance_holds_finite_numbers(arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
         Provenance(**arguments)  # type: ignore[arg-type]  # a dict of floats
+
+
+def test_latex_and_json_define_what_is_ready_in_the_language() -> None:
+    rule = parse_rule("adam * 2")
+    formula = export_rule(rule, "latex")
+    assert r"\mathrm{adam}_{t} &= \frac{\hat{m}_{t}}{\sqrt{\hat{v}_{t}} + 10^{-8}}" in formula
+    assert r"u_{t} &= 2 \mathrm{adam}_{t}" in formula
+    in_full = json.loads(export_rule(rule, "json"))["expanded"]
+    assert same_rule(parse_rule(in_full), rule)

@@ -1,24 +1,21 @@
-"""What every torch optimizer must do, for each class written by hand."""
+"""What hand-written classes do beyond the conformance suite, which `tests/testing/` runs on them."""
 
 from __future__ import annotations
 
-import copy
 import io
 import math
-import pickle
 import shutil
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
-from neuropt.optimizers import SGDW, AdaBound, Adam, AddSign, AMSBound, Lion, PowerSign, Yogi
+from neuropt.optimizers import SGDW, AdaBound, AdamEpsHat, AddSign, AMSBound, Lion, PowerSign, RMSpropEpsInside, Yogi
 
 SIGNED: list[Any] = [PowerSign, AddSign]
-CLASSES: list[Any] = [Adam, *SIGNED, SGDW, AdaBound, AMSBound, Yogi, Lion]
+CLASSES: list[Any] = [AdamEpsHat, RMSpropEpsInside, *SIGNED, SGDW, AdaBound, AMSBound, Yogi, Lion]
 PATTERN = [1.0, -0.5, 0.25, 1.0, 1.0, -1.0]
 
 
@@ -54,17 +51,6 @@ def test_a_parabola_is_minimised(factory: Any) -> None:
     assert w.abs().max() < 0.1
 
 
-def test_hyperparameters_are_read_from_the_groups_at_every_step(factory: Any) -> None:
-    slow, fast = parameter(2), parameter(2)
-    optimizer = factory([{"params": [slow]}, {"params": [fast], "lr": 0.02}], lr=0.01)
-    steps(optimizer, 1)
-    torch.testing.assert_close(fast - 1, 2 * (slow - 1))
-    optimizer.param_groups[0]["lr"] = 0.0
-    before = slow.detach().clone()
-    steps(optimizer, 1)
-    assert torch.equal(slow, before)
-
-
 def test_every_constructor_argument_is_in_the_groups_and_nothing_else_is_kept(factory: Any) -> None:
     optimizer = factory([parameter(2)])
     arguments = set(factory.__init__.__code__.co_varnames[2 : factory.__init__.__code__.co_argcount])
@@ -73,82 +59,7 @@ def test_every_constructor_argument_is_in_the_groups_and_nothing_else_is_kept(fa
     assert set(vars(optimizer)) == set(vars(torch.optim.SGD([parameter(2)])))
 
 
-def test_step_is_kept_per_parameter_as_a_float32_cpu_tensor(factory: Any) -> None:
-    optimizer = factory([parameter(2, dtype=torch.float64)])
-    steps(optimizer, 3)
-    ((_, state),) = optimizer.state.items()
-    assert isinstance(state["step"], Tensor)
-    assert (state["step"].dtype, state["step"].device.type, state["step"].item()) == (torch.float32, "cpu", 3)
-
-
-@pytest.mark.parametrize("hyper", [{}, {"sign_decay": "linear", "decay_steps": 10}], ids=str)
-def test_a_late_first_gradient_is_a_first_gradient(factory: Any, hyper: dict[str, Any]) -> None:
-    if factory not in SIGNED and hyper:
-        hyper = {"maximize": True}
-    early, late, after_first = parameter(2), parameter(2), torch.empty(0)
-    optimizer = factory([early, late], **hyper)
-    for step in range(5):
-        early.grad = torch.ones(2)
-        late.grad = torch.ones(2) if step == 4 else None
-        optimizer.step()
-        if step == 0:
-            after_first = early.detach().clone()
-    assert torch.equal(late, after_first)
-    assert optimizer.state[late]["step"] == 1
-
-
-def test_parameters_without_gradient_are_skipped(factory: Any) -> None:
-    w, frozen = parameter(2), torch.ones(2)
-    optimizer = factory([w, frozen])
-    optimizer.step()
-    assert torch.equal(w, torch.ones(2))
-    assert not optimizer.state
-
-
-def test_add_param_group_in_the_middle(factory: Any) -> None:
-    w, added = parameter(2), parameter(3)
-    optimizer = factory([w], lr=0.01)
-    steps(optimizer, 2)
-    optimizer.add_param_group({"params": [added], "lr": 0.5})
-    steps(optimizer, 1)
-    assert optimizer.state[added]["step"] == 1
-    assert optimizer.param_groups[1]["lr"] == 0.5
-
-
-def test_a_closure_runs_with_gradients_and_returns_its_loss(factory: Any) -> None:
-    w = parameter(2)
-    optimizer = factory([w], lr=0.1)
-
-    def closure() -> float:
-        assert torch.is_grad_enabled()
-        optimizer.zero_grad()
-        loss = (w**2).sum()
-        torch.autograd.backward(loss)
-        return loss.item()
-
-    with torch.no_grad():
-        assert optimizer.step(closure) == 2.0
-        assert not torch.is_grad_enabled()
-    assert w[0] < 1
-
-
-def test_step_hooks_run(factory: Any) -> None:
-    optimizer, seen = factory([parameter(2)]), []
-    optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
-    optimizer.register_step_post_hook(lambda *_: seen.append("after"))
-    steps(optimizer, 1)
-    assert seen == ["before", "after"]
-
-
-def test_named_parameters(factory: Any) -> None:
-    optimizer = factory(nn.Linear(2, 1).named_parameters())
-    steps(optimizer, 1)
-    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["weight", "bias"]
-
-
-@pytest.mark.parametrize(
-    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.complex64], ids=str
-)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.complex64], ids=str)
 def test_state_dict_goes_round_bit_exactly_and_loads_as_weights_only(factory: Any, dtype: torch.dtype) -> None:
     hyper = {} if factory not in SIGNED else {"sign_decay": "cosine", "decay_steps": 10, "num_periods": 1.5}
     first, second = (factory([parameter(3, dtype=dtype), parameter(2, 2, dtype=dtype)], **hyper) for _ in range(2))
@@ -165,18 +76,6 @@ def test_state_dict_goes_round_bit_exactly_and_loads_as_weights_only(factory: An
     for optimizer in (first, second):
         steps(optimizer, 3, start=3)
     torch.testing.assert_close(weights(second), weights(first), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["deepcopy", "pickle"])
-def test_a_copy_goes_on_alone(factory: Any, copied: Callable[[Any], Any]) -> None:
-    original = factory([parameter(3)])
-    steps(original, 2)
-    other = copied(original)
-    before = weights(original)
-    steps(other, 2, start=2)
-    assert torch.equal(weights(original)[0], before[0])
-    steps(original, 2, start=2)
-    torch.testing.assert_close(weights(other), weights(original), rtol=0, atol=0)
 
 
 SHARED_FAULTS: list[tuple[str, Any]] = [
@@ -219,7 +118,12 @@ BOUND_FAULTS: list[tuple[str, Any]] = [
     ("base_lr", math.nan),
 ]
 OWN_FAULTS: dict[Any, list[tuple[str, Any]]] = {
-    Adam: [*BETAS_FAULTS, *EPS_FAULTS],
+    AdamEpsHat: [*BETAS_FAULTS, *EPS_FAULTS],
+    RMSpropEpsInside: [
+        *EPS_FAULTS,
+        *((name, value) for name in ("alpha", "momentum") for value in (1.0, -0.1, math.nan)),
+        ("initial_accumulator", -1.0),
+    ],
     SGDW: [("momentum", 1.0), ("momentum", -0.1), ("momentum", math.nan), ("decay", "linear"), ("decay", None)],
     AdaBound: BOUND_FAULTS,
     AMSBound: BOUND_FAULTS,
@@ -273,9 +177,7 @@ def test_unknown_keywords_and_wrong_types_are_type_errors(factory: Any) -> None:
             factory([parameter(2)], **hyper)
 
 
-def test_an_empty_parameter_list_and_a_bare_tensor_are_refused(factory: Any) -> None:
-    with pytest.raises(ValueError, match="empty parameter list"):
-        factory([])
+def test_a_bare_tensor_is_refused(factory: Any) -> None:
     with pytest.raises(TypeError, match="iterable of Tensors"):
         factory(parameter(2))
 
@@ -288,58 +190,6 @@ def test_shapes_and_types_agree_with_float64(factory: Any, shape: tuple[int, ...
     steps(exact, 4)
     tolerance = 20 * torch.finfo(dtype).eps  # a few roundings a step
     torch.testing.assert_close(weights(optimizer)[0].double(), weights(exact)[0], rtol=tolerance, atol=0)
-
-
-def test_non_contiguous_tensors(factory: Any) -> None:
-    w = torch.arange(12.0).reshape(3, 4).t().requires_grad_()
-    v = torch.arange(12.0).reshape(3, 4).t().contiguous().requires_grad_()
-    assert not w.is_contiguous()
-    one, other = factory([w]), factory([v])
-    for sign in (1, -1, 1):
-        w.grad = torch.arange(-6.0, 6.0).reshape(4, 3) * sign
-        v.grad = torch.arange(-6.0, 6.0).reshape(3, 4).t().reshape(4, 3).mul(0).add(w.grad)
-        one.step()
-        other.step()
-    assert torch.equal(w, v)
-
-
-def test_maximize_is_descent_of_the_negative(factory: Any) -> None:
-    up, down = factory([parameter(2)], maximize=True), factory([parameter(2)])
-    for sign, optimizer in ((1.0, up), (-1.0, down)):
-        for g in PATTERN:
-            (w,) = optimizer.param_groups[0]["params"]
-            w.grad = torch.full((2,), g * sign)
-            optimizer.step()
-            assert torch.equal(w.grad, torch.full((2,), g * sign))
-    assert torch.equal(weights(up)[0], weights(down)[0])
-
-
-def test_complex_parameters_are_pairs_of_real_ones(factory: Any) -> None:
-    z = torch.tensor([1 + 2j, -1 + 0.5j], requires_grad=True)
-    x = torch.view_as_real(z.detach().clone()).requires_grad_()
-    pair = factory([z], weight_decay=0.1), factory([x], weight_decay=0.1)
-    for g in (1 - 1j, -2 + 0.5j, 3 + 0j):
-        z.grad = torch.full((2,), g)
-        x.grad = torch.view_as_real(z.grad).clone()
-        for optimizer in pair:
-            optimizer.step()
-    torch.testing.assert_close(torch.view_as_real(z.detach()), x.detach(), rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32], ids=str)
-@pytest.mark.parametrize("warm", [0, 3])
-def test_learning_rate_zero_and_zero_gradients_leave_parameters_untouched(
-    factory: Any, dtype: torch.dtype, warm: int
-) -> None:
-    optimizer = factory([parameter(3, dtype=dtype)], lr=0.01)
-    steps(optimizer, warm)
-    optimizer.param_groups[0]["lr"] = 0.0
-    (before,) = weights(optimizer)
-    (w,) = optimizer.param_groups[0]["params"]
-    for _ in range(3):
-        w.grad = torch.zeros_like(w)
-        optimizer.step()
-    assert torch.equal(w, before)
 
 
 def test_zero_gradients_alone_leave_parameters_untouched(factory: Any) -> None:
@@ -375,27 +225,6 @@ def test_gradients_flow_through_a_differentiable_step(factory: Any) -> None:
     assert torch.autograd.gradcheck(loss_after_two_steps, lr)
 
 
-SCHEDULERS: list[Callable[[Optimizer], lr_scheduler.LRScheduler]] = [
-    lambda o: lr_scheduler.StepLR(o, 2),
-    lambda o: lr_scheduler.CosineAnnealingLR(o, 10),
-    lambda o: lr_scheduler.LinearLR(o),
-    lambda o: lr_scheduler.OneCycleLR(o, max_lr=0.1, total_steps=10),
-    lambda o: lr_scheduler.CyclicLR(o, base_lr=0.01, max_lr=0.1, step_size_up=2),
-]
-
-
-@pytest.mark.parametrize("schedule", SCHEDULERS, ids=["step", "cosine", "linear", "one-cycle", "cyclic"])
-def test_schedulers_move_the_learning_rate(factory: Any, schedule: Any) -> None:
-    optimizer = factory([parameter(2)], lr=0.05)
-    scheduler = schedule(optimizer)
-    seen = set()
-    for step in range(5):
-        steps(optimizer, 1, start=step)
-        scheduler.step()
-        seen.add(optimizer.param_groups[0]["lr"])
-    assert len(seen) > 1
-
-
 @pytest.mark.parametrize("cls", [AdaBound, AMSBound, Yogi, Lion])
 def test_cyclic_schedulers_move_the_first_of_betas(cls: Any) -> None:
     optimizer, plain = cls([parameter(2)]), cls([parameter(2)], betas=(0.5, 0.99))
@@ -418,21 +247,6 @@ def test_cyclic_schedulers_move_beta(cls: Any) -> None:
     assert torch.equal(one["momentum_buffer"], other["momentum_buffer"])
 
 
-def test_grad_scaler_skips_a_step_with_infinite_gradients(factory: Any) -> None:
-    w = parameter(2)
-    optimizer, scaler = factory([w], lr=0.1), torch.amp.GradScaler("cpu", init_scale=4.0)
-    torch.autograd.backward(scaler.scale(w.sum()))
-    scaler.step(optimizer)
-    scaler.update()
-    moved = w.detach().clone()
-    assert not torch.equal(moved, torch.ones(2))
-    w.grad = torch.full((2,), math.inf)
-    scaler.scale(torch.ones(()))
-    scaler.step(optimizer)
-    scaler.update()
-    assert torch.equal(w, moved)
-
-
 def compare_compiled(factory: Any, backend: str, **hyper: Any) -> None:
     torch._dynamo.reset()
     compiled, plain = factory([parameter(3)], **hyper), factory([parameter(3)], **hyper)
@@ -442,11 +256,6 @@ def compare_compiled(factory: Any, backend: str, **hyper: Any) -> None:
             optimizer.param_groups[0]["params"][0].grad = torch.full((3,), g)
             go()
     torch.testing.assert_close(weights(compiled), weights(plain))
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # torch's own, while tracing
-def test_a_compiled_step_is_the_step(factory: Any) -> None:
-    compare_compiled(factory, "eager")
 
 
 @pytest.mark.slow

@@ -158,7 +158,7 @@ def test_last_epoch_goes_on_without_a_state(schedule: Schedule) -> None:
 @pytest.mark.parametrize("name", sorted(named_optimizers()))
 @pytest.mark.parametrize("schedule", SCHEDULES.values(), ids=list(SCHEDULES))
 def test_every_optimizer_can_be_scheduled(schedule: Schedule, name: str) -> None:
-    hyper = {"decay_steps": 10} if "-" in name else {}
+    hyper = {key: value for key, value in named_optimizers()[name].arguments(0.1, 10).items() if key != "lr"}
     optimizer = optimizer_of(0.1, name=name, **hyper)
     scheduled = schedule(optimizer)
     seen = rates(optimizer, scheduled, 5)

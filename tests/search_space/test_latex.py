@@ -23,7 +23,7 @@ def formula(text: str) -> str:
         ),
         ("w - g", "w_{t} - g_{t}"),
         ("1 + g", "1 + g_{t}"),
-        ("g * 2", "g_{t} 2"),  # as written: nothing is sorted
+        ("g * 2", "2 g_{t}"),  # a number after a letter would read as an index
         ("2.5e-7 * g", r"2.5 \cdot 10^{-7} g_{t}"),
         ("0.1 * w", "0.1 w_{t}"),
         ("g - -w", r"g_{t} - \left(- w_{t}\right)"),

@@ -26,6 +26,15 @@ def test_map_returns_what_the_in_process_executor_returns(executor: TuneExecutor
     assert {position: done.trained for position, done in executor.map(works)} == expected
 
 
+def test_a_schedule_reaches_the_workers(executor: TuneExecutor) -> None:
+    jobs = (Job("g", (0.1,)), Job(None, (0.1,), "sgd"))
+    works = [Work(jobs, (1, 2), halving=False, schedule=name) for name in ("constant", "linear", "snapshot")]
+    found = {position: done.trained for position, done in executor.map(works)}
+    assert found == {position: done.trained for position, done in InProcessExecutor(TASK, DATA).map(works)}
+    losses = {found[position][0].children[0][0].loss for position in range(len(works))}
+    assert len(losses) == len(works), "each schedule trains otherwise"
+
+
 class Unwritable:
     """An engine whose ledger breaks at the second trial."""
 
