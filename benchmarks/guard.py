@@ -1,4 +1,4 @@
-"""What it costs that children train in a process that can be ended: the same trials in this process and by a guard, in turn.
+"""What it costs that children train in a process that can be ended: a trial's time less the time its trainer spent training.
 
 python benchmarks/guard.py --trials 20
 """
@@ -8,20 +8,34 @@ from __future__ import annotations
 import argparse
 import pickle
 import time
-from collections.abc import Callable
 from statistics import median
 
 import torch
 
 from controllers import create_controller
+from neuropt.searching.guard import Guard
 from neuropt.searching.guard_process import GuardProcess
-from neuropt.searching.limits import GIB
+from neuropt.searching.limits import GIB, Limits
 from neuropt.searching.proposing import Proposer
+from neuropt.searching.trainer import Broken
 from neuropt.tasks import get_task, load_task_data
 from neuropt.training.learning_rates import learning_rates
 from neuropt.training.recording import record_trajectory
 from neuropt.training.work import Done, Job, Work, do_work
 from search_space import load_space
+
+LIMITS = Limits(3_600.0, 8 * GIB)
+
+
+class TimedGuard(Guard):
+    """A guard that adds up the time its trainers say they spent."""
+
+    trained = 0.0
+
+    def _attempt(self, work: Work) -> Done | Broken:
+        end = super()._attempt(work)
+        self.trained += end.seconds if isinstance(end, Done) else 0.0
+        return end
 
 
 def main() -> None:
@@ -36,32 +50,34 @@ def main() -> None:
     space = load_space("arxiv2017", groups=2)
     proposer = Proposer(create_controller("random", space, seed=0), space, record_trajectory(task, data))
     began = time.perf_counter()
-    guard = GuardProcess(pickle.dumps(task), None, (3_600.0, 8 * GIB), {})
-    print(f"start of a guard: {time.perf_counter() - began:.2f} s")
-    here, guarded = [], []
+    process = GuardProcess(pickle.dumps(task), None, (LIMITS.seconds, LIMITS.memory), {})
+    print(f"start of a guard's process: {time.perf_counter() - began:.2f} s")
+    guard = TimedGuard(task, data, LIMITS)
+    inner, outer, whole = [], [], []
     for trial in range(1 + arguments.trials):
         rows = [row for row in proposer.next_rules(arguments.rules) if row.status == "new"]
         work = Work(tuple(Job(row.rule, learning_rates("scaled", row.scale or 1.0)) for row in rows), (0,))
-        a, one = timed(lambda work=work: do_work(work, task, data))
-        b, other = timed(lambda work=work: Done.from_json(guard.train(work.to_json())))
-        assert one.trained == other.trained, "the same numbers, to the last bit"
-        if trial:  # the first warms both up
-            here.append(a)
-            guarded.append(b)
-    empty = [timed(lambda: Done.from_json(guard.train(Work((), (0,)).to_json())))[0] for _ in range(200)]
-    ratios = [b / a for a, b in zip(here, guarded, strict=True)]
-    print(f"{task.name}, {arguments.trials} trials of {arguments.rules} rules, medians")
-    print(f"in this process {1e3 * median(here):.0f} ms, by a guard {1e3 * median(guarded):.0f} ms")
+        guard.trained, began = 0.0, time.perf_counter()
+        done = guard.train(work)
+        inner.append(time.perf_counter() - began - guard.trained)  # guard and trainer
+        began = time.perf_counter()
+        apart = Done.from_json(process.train(work.to_json()))
+        whole.append(time.perf_counter() - began)
+        outer.append(whole[-1] - apart.seconds)  # worker and guard
+        if not trial:
+            assert done.trained == apart.trained == do_work(work, task, data).trained, "the same to the last bit"
+    cost = median(a + b for a, b in zip(inner[1:], outer[1:], strict=True))  # the first trial starts a trainer
     print(
-        f"ratio of the two, trial by trial: {median(ratios):.3f}; an empty message there and back {1e3 * median(empty):.2f} ms"
+        f"{task.name}, {arguments.trials} trials of {arguments.rules} rules, medians: {1e3 * median(whole[1:]):.0f} ms a trial"
+    )
+    print(
+        f"messages between guard and trainer {1e3 * median(inner[1:]):.2f} ms, worker and guard {1e3 * median(outer[1:]):.2f} ms"
+    )
+    print(
+        f"together {100 * cost / median(whole[1:]):.2f} % of a trial; the first trial's {1e3 * inner[0]:.0f} ms start a trainer"
     )
     guard.close()
-
-
-def timed(do: Callable[[], Done]) -> tuple[float, Done]:
-    began = time.perf_counter()
-    done = do()
-    return time.perf_counter() - began, done
+    process.close()
 
 
 if __name__ == "__main__":

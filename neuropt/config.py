@@ -61,7 +61,7 @@ class SearchConfig:
     workers: int | None = None
     """trials at the same time; None uses every CPU of Ray"""
     child_seconds: float | None = None
-    """wall-clock seconds before a child is ended (executor tune only); None: 50 times its plain steps, at least 10"""
+    """wall-clock seconds before a child is ended (executor tune only); None: 200 times its plain steps, at least 10"""
     child_memory: float | None = None
     """GiB that training may add to a worker before it is ended (executor tune only); None: its share of the machine"""
     rules_per_trial: int = 20

@@ -14,7 +14,7 @@ from neuropt.training.threads import one_thread
 GIB = 2**30
 
 LEAST_SECONDS = 10.0
-PATIENCE = 50.0
+PATIENCE = 200.0
 """A child may take so many times as long as the plain steps of its task do on the driver: slower machines, dear rules, evaluation."""
 TIMED_STEPS = 5
 
@@ -33,7 +33,7 @@ class Limits:
 
 
 def usual_seconds(task: Task, data: TaskData) -> float:
-    """Return the limit for a child where none is given: max(10 s, 50 * steps * median time of a plain step)."""
+    """Return the limit for a child where none is given: max(10 s, 200 * steps * median time of a plain step)."""
     return max(LEAST_SECONDS, PATIENCE * task.steps * _step_seconds(task, data))
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -73,7 +74,7 @@ def run_search(
             raise RunError("resume needs the folder of the run: --run DIR")
         usual = SearchConfig()
         moved = {name: value for name in WHEREABOUTS if (value := getattr(config, name)) != getattr(usual, name)}
-        left = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
+        left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
         config = replace(run_config(run), **(left | moved))
     if config.batched == "yes" and not is_batched(get_task(config.task)):
         raise ValueError(f"batched yes needs a task whose model is an MLP, but {config.task} is trained one at a time")
