@@ -20,6 +20,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Before torch and numpy are imported: a process with threads cannot be forked safely."""
+
 
 class GuardDied(RuntimeError):
     """The guard itself was ended from outside; whoever asked may ask again elsewhere."""
@@ -49,7 +52,7 @@ class GuardProcess:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 stdin=subprocess.DEVNULL,
             )
         answer = json.loads(self._ask(pickle.dumps((task, data_dir, limits))))
@@ -118,7 +121,7 @@ def _guard(connection: Connection, task: bytes, data_dir: Path | None, limits: t
     from neuropt.tasks import load_task_data
     from neuropt.training.threads import CHILD_THREADS
 
-    torch.set_num_threads(CHILD_THREADS)  # before data are loaded: a process with threads cannot be forked safely
+    torch.set_num_threads(CHILD_THREADS)
     known = pickle.loads(task)  # the driver's own, by way of Ray
     data = load_task_data(known, data_dir)
     return Guard(known, data, Limits(*limits), [connection]), data.sha256

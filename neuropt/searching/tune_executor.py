@@ -13,7 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -22,10 +22,10 @@ from typing import Any
 import ray
 from ray import tune
 from ray.cloudpickle import dumps  # pyright: ignore[reportPrivateImportUsage]  # Ray has no annotations
-from ray.exceptions import RayError as RaysError
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError
 
 from neuropt.searching.executor import Engine
-from neuropt.searching.guard_process import WorkerError, environment
+from neuropt.searching.guard_process import GuardDied, WorkerError, environment
 from neuropt.searching.limits import GIB, usual_seconds
 from neuropt.searching.ray_worker import ERROR, REMOTE_WORK, RESULT, Order, Worker
 from neuropt.searching.tune_searcher import RETRIES, EngineSearcher, died, joined, one_by_one
@@ -44,6 +44,9 @@ ENVIRONMENT = {
 """Settings of Ray that belong to every search; those that the user set stay."""
 
 CONNECT_SECONDS = 5.0
+UNLIMITED = 2.0**32
+"""GiB of memory for a worker where Ray does not know what its machine has."""
+DEATHS = (WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
 PACKAGES = ("neuropt", "controllers", "search_space")
 
 
@@ -109,6 +112,9 @@ class TuneExecutor:
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),
             )
+            logging.getLogger("ray.tune").setLevel(
+                logging.CRITICAL
+            )  # it prints tracebacks of what the ledger gives the reason of
             with _own_interrupt():
                 tuner.fit()
         if searcher.error is not None:
@@ -119,14 +125,16 @@ class TuneExecutor:
     def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
         """Do the works and yield (position, result) as they are done."""
         order = ray.put(self.order)
-        start = REMOTE_WORK.options(max_retries=RETRIES, retry_exceptions=True)
+        start = REMOTE_WORK.options(max_retries=RETRIES, retry_exceptions=[GuardDied])
         waiting = {start.remote(order, work.to_json()): i for i, work in enumerate(works)}
-        while waiting:
-            ready, _ = ray.wait(list(waiting))
-            for reference in ready:
-                position = waiting.pop(reference)
-                done = _fetched(reference)
-                yield position, done or joined([self._alone(order, work) for work in one_by_one(works[position])])
+        with _noted_interrupts() as check:
+            while waiting:
+                ready, _ = ray.wait(list(waiting))
+                for reference in ready:
+                    position = waiting.pop(reference)
+                    done = _fetched(reference)
+                    yield position, done or joined([self._alone(order, work) for work in one_by_one(works[position])])
+                    check()
 
     def _alone(self, order: Any, work: Work) -> Done:
         """Train what killed its workers together with others, or alone once more."""
@@ -142,7 +150,7 @@ def _fetched(reference: Any) -> Done | None:
     """Return a result, or None if its workers died."""
     try:
         answer: Mapping[str, str] = ray.get(reference)
-    except RaysError:
+    except (GuardDied, *DEATHS):
         return None
     if ERROR in answer:
         raise WorkerError(answer[ERROR])
@@ -151,8 +159,9 @@ def _fetched(reference: Any) -> Done | None:
 
 def _share(workers: int) -> float:
     """Return the GiB of memory for a worker where none is given: the least that a node has for each trial on it."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return min(float(n.get("memory", 0.0)) / min(workers, max(1.0, float(n.get("CPU", 1.0)))) for n in nodes) / GIB
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and "memory" in node["Resources"]]
+    shares = [float(node["memory"]) / min(workers, max(1.0, float(node.get("CPU", 1.0)))) for node in nodes]
+    return min(shares) / GIB if shares else UNLIMITED
 
 
 @contextmanager
@@ -164,6 +173,31 @@ def _own_interrupt() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[Callable[[], None]]:
+    """Note Ctrl-C as well as raising it: Python ignores what is raised in a finaliser, and then the next check raises it."""
+    noted: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if noted:
+            raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _connect(address: str | None, workers: int | None) -> None:

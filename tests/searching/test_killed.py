@@ -124,7 +124,7 @@ def test_ctrl_c_is_heard_while_finalists_are_trained_and_their_results_are_kept(
     wait_for(lambda: (run / "ledger.sqlite").exists() and bool(works(run)), search)
     search.send_signal(signal.SIGINT)
     _, said = search.communicate(timeout=60)
-    assert search.returncode == 130
+    assert search.returncode == 130, said
     assert said.strip().endswith(f"interrupted; go on with: neuropt search --resume --run {run}")
     kept = works(run)
     resumed = begin(run)

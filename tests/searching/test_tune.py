@@ -1,5 +1,8 @@
 """Real Ray: one start for the whole module."""
 
+import os
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -33,6 +36,27 @@ def test_a_schedule_reaches_the_workers(executor: TuneExecutor) -> None:
     assert found == {position: done.trained for position, done in InProcessExecutor(TASK, DATA).map(works)}
     losses = {found[position][0].children[0][0].loss for position in range(len(works))}
     assert len(losses) == len(works), "each schedule trains otherwise"
+
+
+class Interrupting:
+    """Hears Ctrl-C while it is finalised, where Python ignores what is raised."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_that_python_ignored_is_heard_with_the_next_result(
+    executor: TuneExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignored: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: ignored.append(lost.exc_type))
+    results = executor.map([Work((Job("g", (0.1,)),), (seed,), halving=False) for seed in range(3)])
+    next(results)
+    Interrupting()
+    assert ignored == [KeyboardInterrupt]
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 class Unwritable:

@@ -62,8 +62,8 @@ def check(done: Sequence[Done], broken: Sequence[Callable[[], None]]) -> None:
     assert done[-1].trained == expected
 
 
-def limited() -> TuneExecutor:
-    return TuneExecutor(FAULTY, workers=2, child_seconds=0.5, child_memory=0.25)
+def limited(seconds: float = 0.5) -> TuneExecutor:
+    return TuneExecutor(FAULTY, workers=2, child_seconds=seconds, child_memory=0.25)
 
 
 def test_a_search_goes_on_past_rules_that_break_their_process(executor: TuneExecutor) -> None:
@@ -77,9 +77,9 @@ def test_a_search_goes_on_past_rules_that_break_their_process(executor: TuneExec
 def test_every_fault_is_found_by_a_search_and_by_finalists(executor: TuneExecutor) -> None:
     broken = tuple(REASONS)
     engine = Listed(works_with(*broken))
-    limited().search(engine)
+    limited(4.0).search(engine)
     check([engine.done[i] for i in range(len(broken) + 1)], broken)
-    mapped = dict(limited().map(works_with(*broken)))
+    mapped = dict(limited(4.0).map(works_with(*broken)))
     check([mapped[i] for i in range(len(broken) + 1)], broken)
 
 
