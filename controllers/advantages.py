@@ -4,11 +4,14 @@ Three answers. By rank: only the order counts, and the best few get nearly all t
 floor matters. By z-score: distance from the batch's mean, in its standard deviations. By baseline: distance from a moving average of
 earlier rewards, in the reward's own unit, as in the paper.
 
+Any of them can be made risk-seeking, so that only the best of a batch teach.
+
 Each function is pure and takes rewards of shape (batch,).
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -51,7 +54,9 @@ def rank_advantages(rewards: Tensor, power: int = RANK_POWER) -> Tensor:
     above = rewards[:, None] > rewards[None, :]
     equal = rewards[:, None] == rewards[None, :]  # (batch, batch), the diagonal included
     ranks = above.sum(dim=1) + 0.5 * (equal.sum(dim=1) - 1)
-    return z_score((ranks.double() / max(len(rewards) - 1, 1)) ** power)
+    share = ranks.double() / max(len(rewards) - 1, 1)
+    # products, not `**`, whose last bit differs between the vectorised part of a tensor and its tail, so that ties would not be ties
+    return z_score(math.prod([share] * power, start=torch.ones_like(share)))
 
 
 def z_score(rewards: Tensor) -> Tensor:
@@ -84,6 +89,25 @@ def baseline_advantages(rewards: Tensor, baseline: float) -> Tensor:
     """
     _check_batch(rewards)
     return rewards.double() - baseline
+
+
+def risk_seeking(advantages: Tensor, top_share: float) -> Tensor:
+    """Learn only from the best share of a batch, each measured from the worst that is among them.
+
+    A' = max(A - q, 0) / top_share,   q the (1 - top_share) quantile of A;   top_share = 1 changes nothing
+
+    With A = r - b this is the gradient of the mean reward of the best strings instead of that of all: b cancels, since q contains it.
+
+    Example:
+        >>> risk_seeking(torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0]), top_share=0.5).tolist()  # the median is 3
+        [0.0, 0.0, 0.0, 2.0, 4.0]
+
+    Source: Petersen et al., "Deep symbolic regression", arXiv:1912.04871, equation 3 (epsilon = top_share).
+    """
+    _check_batch(advantages)
+    if top_share >= 1.0:
+        return advantages
+    return (advantages - advantages.quantile(1.0 - top_share)).clamp(min=0.0) / top_share
 
 
 def moving_baseline(baseline: float | None, rewards: Tensor, decay: float) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from controllers.controller import Known, TokenSpace
+
 
 def require(settings: object, field: str, valid: bool, expected: str) -> None:
     """Refuse a value of a settings field unless it is valid."""
@@ -23,6 +25,18 @@ def check_count(n: int) -> None:
     """Refuse a negative number of proposals."""
     if n < 0:
         raise ValueError(f"ask(n={n}): must be 0 or more.")
+
+
+def check_known(known: Sequence[Known], space: TokenSpace) -> None:
+    """Refuse known strings that the space does not allow."""
+    choices = space.choices
+    for tokens in (k.tokens for k in known):
+        if len(tokens) != len(choices):
+            raise ValueError(f"A known string must have {len(choices)} tokens, but {list(tokens)} has {len(tokens)}.")
+        row = np.array([tokens], dtype=np.int64)
+        for k, token in enumerate(tokens):
+            if not 0 <= token < choices[k] or not space.masks(row[:, :k])[0, token]:
+                raise ValueError(f"The space does not allow token {token} at position {k} of the known {list(tokens)}.")
 
 
 def check_masks(allowed: NDArray[np.bool_], prefixes: NDArray[np.int64]) -> None:

@@ -11,6 +11,7 @@ Only plain records cross the line between a controller and a search:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
@@ -23,9 +24,9 @@ Status = Literal["trained", "duplicate", "rejected", "failed"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 
 METRIC_MEANINGS: dict[str, str] = {
-    "updates": "updates of the policy so far",
+    "updates": "updates of the policy so far (evolution, tree: outcomes learnt from)",
     "mean_reward": "mean over the batch of the rewards earned, floors included",
-    "duplicate_share": "share of duplicates among the outcomes told since the last update (random search: in the last tell)",
+    "duplicate_share": "share of duplicates among the outcomes told since the last update (without a policy: in the last tell)",
     "invalid_share": "share of rejected and failed rules among the same outcomes",
     "baseline": "moving average of the mean rewards of the batches before this one",
     "baseline_error": "mean over the batch of |reward - baseline|",
@@ -34,6 +35,12 @@ METRIC_MEANINGS: dict[str, str] = {
     "clipped_fraction": "in the last epoch, share of strings whose ratio lies outside [1 - clip, 1 + clip] (PPO)",
     "loss": "the minimised loss, in the last epoch",
     "gradient_norm": "norm of the gradient before it is clipped, in the last epoch",
+    "queue_mean": "mean reward of the best strings so far, which a priority queue repeats",
+    "kl": "mean over the batch of KL(policy before, policy after), of whole strings, in nats; 0 where the update was given up (TRPO)",
+    "step_share": "share of the longest step that the line search took; 0 where none was good (TRPO)",
+    "population_mean": "mean reward of the population (evolution)",
+    "population_best": "best reward of the population (evolution)",
+    "tree_nodes": "beginnings of strings that the tree holds (tree)",
 }
 """Each number that `Controller.metrics` may report, defined here and nowhere else."""
 
@@ -102,12 +109,40 @@ class Outcome:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A string that is known before a search: one of somebody's choice, or an earlier search's with what it earned.
+
+    Raises:
+        ValueError: for a reward that is NaN or infinite.
+
+    Example:
+        >>> Known((3, 1, 0, 0, 2), reward=0.9).reward
+        0.9
+    """
+
+    tokens: tuple[int, ...]
+    reward: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.reward is not None and not math.isfinite(self.reward):
+            raise ValueError(f"Known(reward={self.reward}) of {list(self.tokens)}: must be a finite number, or None.")
+
+
 class Controller(Protocol):
     """Proposes token strings and learns from what became of them.
 
     A controller owns its random generator, seeded by the caller, and never reads the global one: the same seed and the same sequence of
     `ask` and `tell` give the same proposals.
     """
+
+    def begin(self, known: Sequence[Known]) -> None:
+        """Begin from known strings: propose those without a reward before anything else, and learn from the others at once.
+
+        Raises:
+            ValueError: for a string that the space does not allow; nothing is learnt then.
+        """
+        ...
 
     def ask(self, n: int) -> list[Proposal]:
         """Propose `n` strings. They need not be told before the next `ask`.

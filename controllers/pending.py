@@ -1,4 +1,4 @@
-"""Proposals asked and not yet told: what each was, and how probable it was when it was asked."""
+"""Proposals asked and not yet told: what each was, and a number kept with it, such as how probable it was when it was asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Pending:
     """A bounded table of outstanding proposals by id.
 
     Results may be lost (a worker died, a search was cut short), so only the newest `limit` proposals are kept. An outcome of a forgotten
-    one is refused like any unknown id: without its log-probability there is nothing to learn from it.
+    one is refused like any unknown id: without the number kept with it, nothing can be learnt from it.
     """
 
     def __init__(self, limit: int) -> None:
@@ -27,11 +27,11 @@ class Pending:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def add(self, tokens: NDArray[np.int64], log_probabilities: list[float]) -> list[Proposal]:
-        """Give each row of tokens (n, length) the next id, and remember it."""
+    def add(self, tokens: NDArray[np.int64], kept: list[float]) -> list[Proposal]:
+        """Give each row of tokens (n, length) the next id, and remember it with its number."""
         proposals = [Proposal(self._next_id + i, tuple(row)) for i, row in enumerate(tokens.tolist())]
-        for proposal, log_probability in zip(proposals, log_probabilities, strict=True):
-            self._waiting[proposal.id] = (proposal.tokens, log_probability)
+        for proposal, number in zip(proposals, kept, strict=True):
+            self._waiting[proposal.id] = (proposal.tokens, number)
         self._next_id += len(proposals)
         while len(self._waiting) > self._limit:
             del self._waiting[next(iter(self._waiting))]
@@ -39,7 +39,7 @@ class Pending:
         return proposals
 
     def take(self, outcomes: list[Outcome]) -> list[float]:
-        """Remove the proposals of these outcomes, and return their log-probabilities at asking.
+        """Remove the proposals of these outcomes, and return the numbers kept with them.
 
         Raises:
             ValueError: for an id that is unknown or given twice, or tokens that are not the proposal's; then nothing is removed.
@@ -63,15 +63,15 @@ class Pending:
             "forgotten": self._forgotten,
             "ids": torch.tensor(list(self._waiting), dtype=torch.int64),
             "tokens": torch.tensor([tokens for tokens, _ in self._waiting.values()], dtype=torch.int64),
-            "log_probabilities": torch.tensor([p for _, p in self._waiting.values()], dtype=torch.float64),
+            "kept": torch.tensor([number for _, number in self._waiting.values()], dtype=torch.float64),
         }
 
     def load_state_dict(self, state: dict[str, object]) -> None:
         """Replace the table by a copy made by `state_dict`."""
         saved = cast("dict[str, Any]", state)
         self._next_id, self._forgotten = saved["next_id"], saved["forgotten"]
-        rows = zip(saved["ids"].tolist(), saved["tokens"].tolist(), saved["log_probabilities"].tolist(), strict=True)
-        self._waiting = {id: (tuple(tokens), log_probability) for id, tokens, log_probability in rows}
+        rows = zip(saved["ids"].tolist(), saved["tokens"].tolist(), saved["kept"].tolist(), strict=True)
+        self._waiting = {id: (tuple(tokens), number) for id, tokens, number in rows}
 
     def _explain(self, id: int, twice: bool) -> str:
         if not 0 <= id < self._next_id:

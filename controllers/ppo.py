@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from torch import Tensor
 
-from controllers.batches import Batch
 from controllers.checks import require
-from controllers.controller import Outcome, Proposal, TokenSpace
-from controllers.learner import Learner
-from controllers.settings import LearningSettings
-
-MAX_LOG_RATIO = 20.0
+from controllers.controller import TokenSpace
+from controllers.descent import Descent
+from controllers.policy_gradient import Lesson, PolicyGradient, likelihood_ratio
+from controllers.settings import AdamSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOSettings(LearningSettings):
+class PPOSettings(AdamSettings):
     """The choices of PPO; the defaults learn within hundreds of rules."""
 
     learning_rate: float = 3e-3
@@ -36,7 +34,7 @@ class PPOSettings(LearningSettings):
 
 
 @final
-class PPO:
+class PPO(PolicyGradient):
     """Learns which tokens earn rewards by the clipped surrogate, Adam, and an entropy bonus.
 
     Example:
@@ -49,47 +47,27 @@ class PPO:
     Source: Schulman, Wolski, Dhariwal, Radford, Klimov, "Proximal policy optimization algorithms", arXiv:1707.06347.
     """
 
+    algorithm: ClassVar[str] = "ppo"
+
     def __init__(self, space: TokenSpace, settings: PPOSettings | None = None, *, seed: int = 0) -> None:
         self.settings = PPOSettings() if settings is None else settings
-        self._learner = Learner("ppo", space, self.settings, seed)
-        self.policy = self._learner.policy
+        super().__init__(space, self.settings, seed)
+        self._descent = Descent(self.policy, self.settings)
+        self._parts["adam"] = self._descent
 
-    def ask(self, n: int) -> list[Proposal]:
-        """Sample `n` proposals from the policy."""
-        return self._learner.ask(n)
+    def _surrogate(self, log_pi: Tensor, lesson: Lesson) -> Tensor:
+        return clipped_surrogate_loss(log_pi, lesson.log_pi_asked, lesson.advantages, self.settings.clip)
 
-    def tell(self, outcomes: list[Outcome]) -> None:
-        """Collect outcomes; update once for each batch that they complete."""
-        for batch in self._learner.collect(outcomes):
-            self._update(batch)
-
-    def metrics(self) -> dict[str, float]:
-        """Report the last update."""
-        return dict(self._learner.metrics)
-
-    def state_dict(self) -> dict[str, object]:
-        """Copy everything that decides the future."""
-        return self._learner.state_dict()
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Continue exactly where `state_dict` was taken."""
-        self._learner.load_state_dict(state)
-
-    def _update(self, batch: Batch) -> None:
-        settings, policy = self.settings, self.policy
-        advantages = self._learner.advantages(batch)
-        allowed = policy.allowed(batch.tokens)
+    def _improve(self, lesson: Lesson) -> dict[str, float]:
         measured: dict[str, float] = {}
-        for _ in range(settings.epochs):
-            log_pi, entropy = policy.evaluate(batch.tokens, allowed)
-            surrogate = clipped_surrogate_loss(log_pi, batch.log_pi_asked, advantages, settings.clip)
-            loss = surrogate - settings.entropy_weight * entropy.mean()
+        for _ in range(self.settings.epochs):
+            loss, log_pi = self._loss(lesson)
             measured = {
                 "loss": loss.item(),
-                "gradient_norm": self._learner.step(loss),
-                "clipped_fraction": clipped_fraction(log_pi, batch.log_pi_asked, settings.clip),
+                "gradient_norm": self._descent.step(loss),
+                "clipped_fraction": clipped_fraction(log_pi, lesson.log_pi_asked, self.settings.clip),
             }
-        self._learner.finish(batch, allowed, measured)
+        return measured
 
 
 def clipped_surrogate_loss(log_pi: Tensor, log_pi_asked: Tensor, advantages: Tensor, clip: float) -> Tensor:
@@ -111,9 +89,7 @@ def clipped_surrogate_loss(log_pi: Tensor, log_pi_asked: Tensor, advantages: Ten
 
     Source: Schulman et al., arXiv:1707.06347, equation 7.
     """
-    _check_shapes(log_pi, log_pi_asked, advantages)
-    # a string asked many updates ago may have become e^90 times as probable: infinite in float32, and then NaN in every weight
-    ratio = (log_pi - log_pi_asked).clamp(-MAX_LOG_RATIO, MAX_LOG_RATIO).exp()
+    ratio = likelihood_ratio(log_pi, log_pi_asked, advantages)
     return -torch.minimum(ratio * advantages, ratio.clamp(1 - clip, 1 + clip) * advantages).mean()
 
 
@@ -121,9 +97,3 @@ def clipped_fraction(log_pi: Tensor, log_pi_asked: Tensor, clip: float) -> float
     """Measure the share of strings whose ratio lies outside [1 - clip, 1 + clip]."""
     ratio = (log_pi - log_pi_asked).exp()
     return float(((ratio - 1).abs() > clip).double().mean())
-
-
-def _check_shapes(log_pi: Tensor, log_pi_asked: Tensor, advantages: Tensor) -> None:
-    if log_pi.ndim != 1 or not log_pi.shape == log_pi_asked.shape == advantages.shape:
-        shapes = f"{tuple(log_pi.shape)}, {tuple(log_pi_asked.shape)}, {tuple(advantages.shape)}"
-        raise ValueError(f"log_pi, log_pi_asked and advantages must all be (batch,), but got {shapes}.")

@@ -20,15 +20,21 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from controllers.controller import Controller, TokenSpace
+from controllers.evolution import Evolution, EvolutionSettings
 from controllers.ppo import PPO, PPOSettings
 from controllers.random import RandomSearch, RandomSettings
 from controllers.reinforce import Reinforce, ReinforceSettings
+from controllers.tree import TreeSearch, TreeSettings
+from controllers.trpo import TRPO, TRPOSettings
 
-Settings = PPOSettings | ReinforceSettings | RandomSettings
+Settings = PPOSettings | ReinforceSettings | TRPOSettings | EvolutionSettings | TreeSettings | RandomSettings
 
 ALGORITHMS: dict[str, type[Settings]] = {
     "ppo": PPOSettings,
     "reinforce": ReinforceSettings,
+    "trpo": TRPOSettings,
+    "evolution": EvolutionSettings,
+    "tree": TreeSettings,
     "random": RandomSettings,
 }
 """The algorithms a preset may name, and their settings. A new one is a row here and a case in `build_controller`."""
@@ -73,6 +79,12 @@ def build_controller(settings: Settings, space: TokenSpace, seed: int) -> Contro
             return PPO(space, settings, seed=seed)
         case ReinforceSettings():
             return Reinforce(space, settings, seed=seed)
+        case TRPOSettings():
+            return TRPO(space, settings, seed=seed)
+        case EvolutionSettings():
+            return Evolution(space, settings, seed=seed)
+        case TreeSettings():
+            return TreeSearch(space, settings, seed=seed)
         case RandomSettings():
             return RandomSearch(space, settings, seed=seed)
 
@@ -114,14 +126,15 @@ def list_presets() -> dict[str, str]:
 
     Example:
         >>> list(list_presets())
-        ['bello2017', 'ppo', 'random', 'reinforce']
+        ['bello2017', 'bello2017-trpo', 'evolution', 'ppo', 'random', 'reinforce', 'tree', 'trpo']
     """
     return {name: load_preset(name).description for name in _shipped()}
 
 
 def _shipped() -> dict[str, Traversable]:
-    presets = (file for file in files("controllers").joinpath("presets").iterdir() if file.name.endswith(".toml"))
-    return {file.name.removesuffix(".toml"): file for file in sorted(presets, key=lambda file: file.name)}
+    folder = files("controllers").joinpath("presets")
+    presets = {file.name.removesuffix(".toml"): file for file in folder.iterdir() if file.name.endswith(".toml")}
+    return dict(sorted(presets.items()))
 
 
 def _parse(text: str, source: str, overrides: Mapping[str, object]) -> Preset:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, cast, final
+from dataclasses import dataclass
+from typing import ClassVar, final
 
-import numpy as np
-import torch
-
-from controllers.checks import check_count, check_masks, check_origin, require
-from controllers.controller import Outcome, Proposal, TokenSpace
-from controllers.pending import Pending
+from controllers.ask_tell import AskTell, Tokens, shares
+from controllers.checks import require
+from controllers.controller import Outcome, TokenSpace
+from controllers.strings import random_strings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +23,7 @@ class RandomSettings:
 
 
 @final
-class RandomSearch:
+class RandomSearch(AskTell):
     """Proposes at each position one of the allowed tokens, all equally probable, and learns nothing.
 
     Example:
@@ -33,56 +31,18 @@ class RandomSearch:
         [0, 1]
     """
 
+    algorithm: ClassVar[str] = "random"
+
     def __init__(self, space: TokenSpace, settings: RandomSettings | None = None, *, seed: int = 0) -> None:
         self.settings = RandomSettings() if settings is None else settings
-        self._space = space
-        self._generator = torch.Generator().manual_seed(seed)
-        self._pending = Pending(self.settings.max_outstanding)
-        self._metrics: dict[str, float] = {}
+        super().__init__(space, self.settings, seed)
 
-    def ask(self, n: int) -> list[Proposal]:
-        """Propose `n` strings."""
-        check_count(n)
-        choices = self._space.choices
-        tokens = np.zeros((n, len(choices)), dtype=np.int64)
-        draws = torch.rand(n, len(choices), max(choices), generator=self._generator).numpy()
-        for k in range(len(choices)):
-            allowed = self._space.masks(tokens[:, :k])
-            check_masks(allowed, tokens[:, :k])
-            # the largest of equally distributed draws, one for each allowed token; -1 loses to all of them
-            tokens[:, k] = np.where(allowed, draws[:, k, : choices[k]], -1.0).argmax(axis=1)
-        return self._pending.add(tokens, [0.0] * n)  # nothing is learnt from how probable they were
+    def _draw(self, n: int) -> tuple[Tokens, list[float]]:
+        return random_strings(self._space, n, self._generator), [0.0] * n
 
-    def tell(self, outcomes: list[Outcome]) -> None:
-        """Check that the outcomes are of this controller's proposals, and count them."""
-        self._pending.take(outcomes)
-        if outcomes:
-            told = [outcome.status for outcome in outcomes]
-            self._metrics = {
-                "duplicate_share": told.count("duplicate") / len(told),
-                "invalid_share": (told.count("rejected") + told.count("failed")) / len(told),
-            }
+    def _admit(self, tokens: Tokens) -> list[float]:
+        return [0.0] * len(tokens)
 
-    def metrics(self) -> dict[str, float]:
-        """Report the shares of the last `tell`, which is all that an update is here."""
-        return dict(self._metrics)
-
-    def state_dict(self) -> dict[str, object]:
-        """Copy everything that decides the future."""
-        return {
-            **self._origin(),
-            "generator": self._generator.get_state(),
-            "pending": self._pending.state_dict(),
-            "metrics": dict(self._metrics),
-        }
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Continue exactly where `state_dict` was taken."""
-        check_origin(state, self._origin())
-        saved = cast("dict[str, Any]", state)
-        self._generator.set_state(saved["generator"])
-        self._pending.load_state_dict(saved["pending"])
-        self._metrics = dict(saved["metrics"])
-
-    def _origin(self) -> dict[str, object]:
-        return {"algorithm": "random", "settings": asdict(self.settings), "choices": list(self._space.choices)}
+    def _learn(self, outcomes: list[Outcome], kept: list[float]) -> None:
+        """Only count them: the last `tell` is all that an update is here."""
+        self._metrics = shares(outcomes)

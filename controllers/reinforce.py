@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 from torch import Tensor
 
-from controllers.batches import Batch
-from controllers.controller import Outcome, Proposal, TokenSpace
-from controllers.learner import Learner
-from controllers.settings import LearningSettings
+from controllers.controller import TokenSpace
+from controllers.descent import Descent
+from controllers.policy_gradient import Lesson, PolicyGradient
+from controllers.settings import AdamSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReinforceSettings(LearningSettings):
+class ReinforceSettings(AdamSettings):
     """The choices of REINFORCE; the defaults learn within hundreds of rules."""
 
     learning_rate: float = 1e-2
@@ -22,7 +22,7 @@ class ReinforceSettings(LearningSettings):
 
 
 @final
-class Reinforce:
+class Reinforce(PolicyGradient):
     """Learns which tokens earn rewards by the likelihood-ratio gradient, Adam, and an entropy bonus.
 
     The gradient takes strings as if the present policy had drawn them; outcomes told many updates after asking make it biased (`PPO`
@@ -38,40 +38,20 @@ class Reinforce:
     Source: Williams, "Simple statistical gradient-following algorithms for connectionist reinforcement learning", 1992.
     """
 
+    algorithm: ClassVar[str] = "reinforce"
+
     def __init__(self, space: TokenSpace, settings: ReinforceSettings | None = None, *, seed: int = 0) -> None:
         self.settings = ReinforceSettings() if settings is None else settings
-        self._learner = Learner("reinforce", space, self.settings, seed)
-        self.policy = self._learner.policy
+        super().__init__(space, self.settings, seed)
+        self._descent = Descent(self.policy, self.settings)
+        self._parts["adam"] = self._descent
 
-    def ask(self, n: int) -> list[Proposal]:
-        """Sample `n` proposals from the policy."""
-        return self._learner.ask(n)
+    def _surrogate(self, log_pi: Tensor, lesson: Lesson) -> Tensor:
+        return policy_gradient_loss(log_pi, lesson.advantages)
 
-    def tell(self, outcomes: list[Outcome]) -> None:
-        """Collect outcomes; update once for each batch that they complete."""
-        for batch in self._learner.collect(outcomes):
-            self._update(batch)
-
-    def metrics(self) -> dict[str, float]:
-        """Report the last update."""
-        return dict(self._learner.metrics)
-
-    def state_dict(self) -> dict[str, object]:
-        """Copy everything that decides the future."""
-        return self._learner.state_dict()
-
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Continue exactly where `state_dict` was taken."""
-        self._learner.load_state_dict(state)
-
-    def _update(self, batch: Batch) -> None:
-        policy = self.policy
-        advantages = self._learner.advantages(batch)
-        allowed = policy.allowed(batch.tokens)
-        log_pi, entropy = policy.evaluate(batch.tokens, allowed)
-        loss = policy_gradient_loss(log_pi, advantages) - self.settings.entropy_weight * entropy.mean()
-        measured = {"loss": loss.item(), "gradient_norm": self._learner.step(loss)}
-        self._learner.finish(batch, allowed, measured)
+    def _improve(self, lesson: Lesson) -> dict[str, float]:
+        loss, _ = self._loss(lesson)
+        return {"loss": loss.item(), "gradient_norm": self._descent.step(loss)}
 
 
 def policy_gradient_loss(log_pi: Tensor, advantages: Tensor) -> Tensor:

@@ -18,31 +18,36 @@ DUPLICATES: tuple[Duplicates, ...] = get_args(Duplicates)
 MAX_UNITS = 10_000
 """More would fill the memory before the first proposal."""
 
+MAX_QUEUE = 1_000
+"""More would cost more than the batch itself."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class LearningSettings:
-    """The choices that REINFORCE and PPO share; checked once, here.
+class PolicySettings:
+    """The choices that REINFORCE, PPO and TRPO share; checked once, here.
 
     Raises:
         ValueError: naming the field, what it got and what would be valid.
     """
 
-    learning_rate: float = 3e-3
-    """Adam's learning rate"""
     batch_size: int = 20
     """outcomes an update; ranks need a batch large enough to tell good from best"""
     entropy_weight: float = 0.05
     """weight of the entropy of a whole string (nats, summed over its tokens) in the loss; keeps the policy trying new rules"""
     advantages: AdvantageKind = "rank"
     """`rank` (to the fourth power), `z-score`, or `baseline` (reward minus a moving average)"""
+    top_share: float = 1.0
+    """share of a batch, the best, that teaches the policy; below 1 it is risk-seeking: it learns what the best do, not what most do"""
     baseline_decay: float = 0.9
     """share of the old value that the moving average of rewards keeps at each update"""
     duplicates: Duplicates = "floor"
     """`floor`: earns the worst reward; `skip`: is left out of the update; `paid`: earns its stored reward, and the policy collapses"""
     worst_reward: float = 0.0
     """the floor that rejected, failed and duplicate rules earn, lowered to the worst reward told so far if that is lower"""
-    gradient_clip: float = 1.0
-    """largest norm of the gradient of an update"""
+    queue_size: int = 0
+    """best strings so far that the policy is also trained to repeat (priority-queue training); 0 for none"""
+    queue_weight: float = 0.1
+    """weight of minus their mean log-probability in the loss"""
     hidden: int = 150
     """units of the LSTM"""
     embedding: int = 64
@@ -53,15 +58,31 @@ class LearningSettings:
     """proposals that may wait for an outcome; beyond that the oldest are forgotten, so that lost results never fill the memory"""
 
     def __post_init__(self) -> None:
-        require(self, "learning_rate", 0.0 < self.learning_rate < math.inf, "a positive number")
         require(self, "batch_size", self.batch_size >= 2, "a whole number of at least 2")
         require(self, "entropy_weight", 0.0 <= self.entropy_weight < math.inf, "0 or a positive number")
         require_one_of(self, "advantages", ADVANTAGE_KINDS)
+        require(self, "top_share", 0.0 < self.top_share <= 1.0, "in (0, 1]")
         require(self, "baseline_decay", 0.0 <= self.baseline_decay < 1.0, "in [0, 1)")
         require_one_of(self, "duplicates", DUPLICATES)
         require(self, "worst_reward", math.isfinite(self.worst_reward), "a finite number")
-        require(self, "gradient_clip", 0.0 < self.gradient_clip < math.inf, "a positive number")
+        require(self, "queue_size", 0 <= self.queue_size <= MAX_QUEUE, f"a whole number from 0 to {MAX_QUEUE}")
+        require(self, "queue_weight", 0.0 <= self.queue_weight < math.inf, "0 or a positive number")
         require(self, "hidden", 1 <= self.hidden <= MAX_UNITS, f"a whole number from 1 to {MAX_UNITS}")
         require(self, "embedding", 1 <= self.embedding <= MAX_UNITS, f"a whole number from 1 to {MAX_UNITS}")
         require(self, "initial_range", 0.0 < self.initial_range < math.inf, "a positive number")
         require(self, "max_outstanding", self.max_outstanding >= self.batch_size, "at least batch_size")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamSettings(PolicySettings):
+    """The choices of those that follow the gradient by Adam: REINFORCE and PPO."""
+
+    learning_rate: float = 3e-3
+    """Adam's learning rate"""
+    gradient_clip: float = 1.0
+    """largest norm of the gradient of an update"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "learning_rate", 0.0 < self.learning_rate < math.inf, "a positive number")
+        require(self, "gradient_clip", 0.0 < self.gradient_clip < math.inf, "a positive number")

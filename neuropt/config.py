@@ -32,6 +32,8 @@ class SearchConfig:
     """groups of five tokens in a rule, 1 to 6; None leaves the space's own number"""
     controller: str = "ppo"
     """who proposes: a name of `neuropt controllers`, or a TOML file"""
+    warm_start: str | None = None
+    """rules to begin with, such as adam,powersign or RUN:1, or the folder of an earlier run to learn from; commas between"""
     task: str = "digits-mlp"
     """what children are trained on: a name of `neuropt tasks`"""
     rules: int = 2_000

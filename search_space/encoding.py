@@ -7,6 +7,7 @@ search goes from the update down, as far as the groups reach. A rule of fewer gr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from search_space.rule import Rule
 MAX_VISITS = 20_000
 Group = tuple[int, int, int, int, int]
 Bindings = dict[str, Node]
+_E = make_node("number", (), math.e).value  # as graphs hold it
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ def _forms(node: Node) -> Iterator[Node]:
     """Yield `node` and what simplification may have made it from, by moving a minus sign."""
     yield node
     match node.function, node.arguments:
+        case "**", (Node("number", value=float(c)), b) if c == _E:  # e ** b is exp(b)
+            yield make_node("exp", (b,))
         case "-", (a, b):  # a - b is a + (-b)
             yield make_node("+", (a, _negative(b)))
         case "+", (a, b):  # a + b is a - (-b)

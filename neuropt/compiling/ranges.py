@@ -1,7 +1,7 @@
 """The range of a hyperparameter, by torch's name for it.
 
-beta1 = 0.9          torch's name and a value that torch takes: 0 <= beta1 < 1
-beta1 = 1.5          torch's name for something else: any finite number
+beta1 = 0.9          in a rule of the zoo, or a class of torch: 0 <= beta1 < 1; in a rule of one's own: 0 <= beta1
+beta1 = -1.5         torch's name for something else: any finite number
 half_life = 3        a name of one's own: any finite number
 
 Three users: torch's own classes, which do not check all of theirs; rules, whose hyperparameters may carry torch's names; and exports.
@@ -47,14 +47,19 @@ RANGES: Mapping[str, Range] = MappingProxyType(
 )
 """By name, for torch's classes and the rules of the zoo; a name that is not here may have any finite value."""
 
-PLAIN = ("lr", "eps", "weight_decay", "momentum", "beta", "beta1", "beta2")
-"""Names that mean the same in any rule; a rule of one's own may call anything gamma."""
+SIZES = ("lr", "eps", "weight_decay", "momentum", "beta", "beta1", "beta2")
+"""Names of what is not negative in any rule; but a sum that keeps all, with a beta of 1, is a rule like another."""
 
 
-def range_of(name: str, own: float) -> Range | None:
-    """Return the range of a hyperparameter of any rule whose value in the rule is `own`, or None for any finite number.
+def range_of(name: str, own: float, *, of_zoo: bool) -> Range | None:
+    """Return the range of a hyperparameter whose value in its rule is `own`, or None for any finite number.
 
-    >>> range_of("beta1", 0.9), range_of("beta1", 1.5), range_of("gamma", 0.5)
-    (Range(low=0.0, high=1.0, above_low=False), None, None)
+    A range that the rule's own value breaks is not its range: AddSign's alpha is 1.
+
+    >>> range_of("beta1", 0.9, of_zoo=True), range_of("beta1", 1.5, of_zoo=True)
+    (Range(low=0.0, high=1.0, above_low=False), None)
+    >>> range_of("beta1", 0.9, of_zoo=False), range_of("gamma", 0.5, of_zoo=False)
+    (Range(low=0.0, high=inf, above_low=False), None)
     """
-    return RANGES[name] if name in PLAIN and RANGES[name].holds(own) else None
+    found = RANGES.get(name) if of_zoo else NOT_NEGATIVE if name in SIZES else None
+    return found if found is not None and found.holds(own) else None

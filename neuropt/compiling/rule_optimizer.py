@@ -18,19 +18,18 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.optim.optimizer import ParamsT
 
-from neuropt.compiling.draws import drawn_like
-from neuropt.compiling.execution import Execution, Value
+from neuropt.compiling.due import HALF, Due, make_due
+from neuropt.compiling.execution import Execution
+from neuropt.compiling.forms import update
 from neuropt.compiling.program import compile_text
 from neuropt.compiling.ranges import FINITE, range_of
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.closure_step import ClosureStep
-from neuropt.optimizers.ranges import check_in, check_zoo_values
+from neuropt.optimizers.ranges import check_in
 from search_space import Rule, parse_rule, zoo
 
-OWN_KEYS = ("lr", "rule", "decay_steps", "seed", "maximize")
+OWN_KEYS = ("lr", "rule", "decay_steps", "seed", "maximize", "foreach", "fused")
 """What every parameter group holds beside the rule's hyperparameters."""
-CYCLED = ("momentum", "beta1", "beta")
-"""The first of these that is a hyperparameter of the rule is what torch's cyclic schedulers move as `momentum`."""
 FOREIGN_KEYS = frozenset(
     (
         "params",
@@ -46,11 +45,7 @@ FOREIGN_KEYS = frozenset(
     )
 )
 """What torch's schedulers and training loops put into groups."""
-RESERVED = FOREIGN_KEYS | set(OWN_KEYS) | {"foreach", "fused", "capturable", "differentiable"}
-
-HALF = (torch.float16, torch.bfloat16)
-
-State = dict[str, Any]
+RESERVED = FOREIGN_KEYS | set(OWN_KEYS) | {"capturable", "differentiable"}
 
 
 @lru_cache(maxsize=256)
@@ -71,11 +66,19 @@ class RuleOptimizer(ClosureStep):
         decay_steps: T, the planned steps; needed by rules that read T.
         seed: of `noise` and `drop`, which are functions of (seed, parameter index over all groups, draw, t, element).
         maximize: step along -g.
+        foreach: run each instruction of the rule over all tensors of a group at once, as torch's `foreach`: faster on a GPU than a loop,
+            and takes memory of the size of the parameters.
+        fused: run the rule as one compiled pass over the memory of each tensor. It is compiled at the first step, once for all sizes;
+            where nothing can be compiled there is one warning, and steps are run as by default.
         hyperparameters: values for the rule's own, which are the defaults.
 
     Everything lives in the parameter groups and is read at every step, so that schedulers may change it. The state of a parameter is its
     `step`, and what the rule remembers by name: tensors, or Python floats where a recurrence holds numbers only. Parameters in
     half precision are computed and remembered in float32. Complex parameters are pairs of real ones.
+
+    `foreach` and `fused` say how a step runs, not what it computes, and are no part of what `load_state_dict` brings. If both are
+    None, it is `foreach` where all parameters of a group are on a GPU and a loop otherwise, as in torch. The forms agree to the last
+    bits: a compiled step rounds `lr * u` before it is subtracted, and sums in another order.
 
     A group's `momentum` is None unless one of torch's cyclic schedulers (OneCycleLR, CyclicLR) writes it; a number there wins over the
     rule's `beta1` or `beta`.
@@ -107,6 +110,8 @@ class RuleOptimizer(ClosureStep):
         decay_steps: int | None = None,
         seed: int = 0,
         maximize: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
         **hyperparameters: float,
     ) -> None:
         rule = parse_rule(rule) if isinstance(rule, str) else rule
@@ -120,6 +125,8 @@ class RuleOptimizer(ClosureStep):
             "decay_steps": decay_steps,
             "seed": seed,
             "maximize": maximize,
+            "foreach": foreach,
+            "fused": fused,
             "momentum": None,
             **own,
             **hyperparameters,
@@ -141,7 +148,8 @@ class RuleOptimizer(ClosureStep):
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group).__name__}.")
         unused = {"momentum"} if param_group.get("momentum") is None else set()  # None: nothing has cycled it yet
-        _check_known(param_group.keys() - RESERVED - unused, dict(self.rule.hyperparameters))
+        given = {name: value for name, value in param_group.items() if name not in RESERVED | unused}
+        _check_known(given, dict(self.rule.hyperparameters))
         self._check_values(self.defaults | param_group)
         super().add_param_group(param_group)
 
@@ -151,10 +159,14 @@ class RuleOptimizer(ClosureStep):
             raise ValueError(f"all groups have one rule, {self.defaults['rule']!r}, but got {group['rule']!r}.")
         check_number(f"{owner}(lr=...)", group["lr"])
         check_flag(f"{owner}(maximize=...)", group["maximize"])
+        for name in ("foreach", "fused"):
+            if group[name] is not None:
+                check_flag(f"{owner}({name}=...)", group[name])
+        if group["foreach"] and group["fused"]:
+            raise ValueError(f"{owner}(foreach=True, fused=True): only one of them can be.")
+        of_zoo = self.rule in zoo().values()
         for name, own in self.rule.hyperparameters:
-            check_in(range_of(name, own) or FINITE, f"{owner}({name}=...)", group[name])
-        if self.rule in zoo().values():
-            check_zoo_values(owner, dict(self.rule.hyperparameters), group)
+            check_in(range_of(name, own, of_zoo=of_zoo) or FINITE, f"{owner}({name}=...)", group[name])
         if isinstance(group["seed"], bool) or not isinstance(group["seed"], int):
             raise TypeError(f"{owner}(seed=...) must be an integer, but got {group['seed']!r}.")
         if group["decay_steps"] is not None:
@@ -170,36 +182,13 @@ class RuleOptimizer(ClosureStep):
         execution, index = _execution(self.defaults["rule"]), 0
         with torch.no_grad():
             for group in self.param_groups:
-                numbers = _GroupNumbers(execution, group)
-                for w in group["params"]:
-                    if w.grad is not None:
-                        self._step_one(w, index, execution, numbers, group)
+                found = list[Due]()
+                for p in group["params"]:
+                    if p.grad is not None:
+                        found.append(make_due(p, index, self.state[p], execution))
                     index += 1
-
-    def _step_one(
-        self, p: Tensor, index: int, execution: Execution, numbers: _GroupNumbers, group: dict[str, Any]
-    ) -> None:
-        assert p.grad is not None
-        if p.grad.layout != torch.strided:
-            raise RuntimeError(f"RuleOptimizer takes dense gradients, but got {p.grad.layout}; call .to_dense() on it.")
-        p_real, g = (torch.view_as_real(x.resolve_conj()) if x.is_complex() else x for x in (p, p.grad))
-        w, g = (_computed(x, execution) for x in (p_real, g))
-        state = self.state[p]
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            _remember(state, execution.start(w), p_real)
-        t, remembered = int(state["step"].item()), _recall(state, execution)
-        u, remembered = execution.step(
-            -g if group["maximize"] else g,
-            w,
-            numbers.at(t, remembered),
-            remembered,
-            lambda function, draw: drawn_like(g, function, group["seed"], index, draw, t),
-        )
-        state["step"] += 1
-        _remember(state, remembered, p_real)
-        if numbers.lr != 0:  # with lr 0 a parameter stays as it is, whatever u is: distributed checkpoints rely on it
-            p_real.add_(u.view_as(p_real), alpha=-numbers.lr)
+                if found:
+                    update(found, execution, group)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, to the last bit.
@@ -212,60 +201,22 @@ class RuleOptimizer(ClosureStep):
                 raise ValueError(
                     f"the state is of rule {group.get('rule')!r}, but this one is {self.defaults['rule']!r}."
                 )
+        forms = [{name: group[name] for name in ("foreach", "fused")} for group in self.param_groups]
         super().load_state_dict(state_dict)
+        for group, form in zip(self.param_groups, forms, strict=True):
+            group.update(form)
         # torch has cast the state to the dtype of the parameters, but half precision is remembered in float32
         parameters = [p for group in self.param_groups for p in group["params"]]
         numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
         for p, number in zip(parameters, numbers, strict=True):
             for key, value in state_dict["state"].get(number, {}).items():
-                if isinstance(value, Tensor) and p.dtype in HALF and value.dtype == torch.float32:
+                if key == "step":
+                    self.state[p][key] = value.to("cpu", torch.float32, copy=True)
+                elif isinstance(value, Tensor) and p.dtype in HALF and value.dtype == torch.float32:
                     self.state[p][key] = value.to(p.device, copy=True)
 
 
-def _check_known(given: Any, own: Mapping[str, float]) -> None:
-    if unknown := sorted(set(given) - own.keys()):
+def _check_known(given: Mapping[str, Any], own: Mapping[str, float]) -> None:
+    if unknown := sorted(given.keys() - own.keys()):
         valid = ", ".join(own) if own else "none"
-        raise TypeError(f"the rule has no hyperparameter {unknown[0]!r}; it has: {valid}.")
-
-
-class _GroupNumbers:
-    """The numbers of one group at one step, computed once for all parameters that share t and what they remember."""
-
-    def __init__(self, execution: Execution, group: Mapping[str, Any]) -> None:
-        self.execution, self.lr = execution, float(group["lr"])
-        self.given = {name: float(group[name]) for name, _ in execution.program.rule.hyperparameters}
-        if group["momentum"] is not None and (cycled := next((n for n in CYCLED if n in self.given), None)):
-            self.given[cycled] = float(group["momentum"])
-        if group["decay_steps"] is not None:
-            self.given["T"] = float(group["decay_steps"])
-        self.known: dict[tuple[float, ...], list[Any]] = {}
-
-    def at(self, t: int, remembered: Mapping[str, Value]) -> list[Any]:
-        key = (t, *(x for x in remembered.values() if not isinstance(x, Tensor)))
-        if key not in self.known:
-            self.known[key] = self.execution.numbers(self.given | {"t": float(t), "lr": self.lr}, remembered)
-        return self.known[key]
-
-
-def _computed(x: Tensor, execution: Execution) -> Tensor:
-    """Return a tensor as the rule computes with it: half precision as float32, and flat where the rule has reductions."""
-    x = x.float() if x.dtype in HALF else x
-    return x if execution.program.pointwise else x.reshape(-1)
-
-
-def _key(name: str) -> str:
-    """Return where the state keeps a remembered value: under its name, which must not be that of the step count."""
-    return "step (remembered)" if name == "step" else name
-
-
-def _remember(state: State, remembered: Mapping[str, Value], like: Tensor) -> None:
-    for name, value in remembered.items():
-        is_full = isinstance(value, Tensor) and value.numel() == like.numel()
-        state[_key(name)] = value.view_as(like) if isinstance(value, Tensor) and is_full else value
-
-
-def _recall(state: State, execution: Execution) -> dict[str, Value]:
-    program = execution.program
-    found = {r.name: state[_key(r.name)] for r in program.remembered}
-    is_flat = not program.pointwise
-    return {name: x.reshape(-1) if is_flat and isinstance(x, Tensor) else x for name, x in found.items()}
+        raise TypeError(f"the rule has no hyperparameter {unknown[0]!r} (got {given[unknown[0]]!r}); it has: {valid}.")

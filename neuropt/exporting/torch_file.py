@@ -18,7 +18,7 @@ from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.recording import DECAY_STEPS, SEED, START, record
 from neuropt.exporting.torch_templates import CHECK, CLASS, DRAWS, FILE, HELPER_TEXTS, LOAD, SELF_TEST
 from neuropt.exporting.torch_text import Names, TorchText, literal
-from search_space import Equation, Rule, expand
+from search_space import Equation, Rule, expand, zoo
 from search_space.expression import Call, Expression, Number, Previous, Symbol, rebuild, walk
 from search_space.rule import DECAYS, RESULT
 
@@ -193,7 +193,7 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
         formula=_formula(rule, " " * 8),
         signature=_bracketed("    def __init__(", arguments, "):"),
         defaults=_bracketed("        defaults = {", [f'"{key}": {value}' for key, value in options.items()], "}"),
-        checks=_checks(body.hyperparameters),
+        checks=_checks(body.hyperparameters, rule in zoo().values()),
         load=LOAD if any(body.kinds[name] != "number" for name in body.remembered) else "",
         loop="index, (group, p) in enumerate(parameters)" if body.draws else "group, p in parameters",
         index=", index" * bool(body.draws),
@@ -204,14 +204,15 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
     ).replace("\n\n\n", "\n\n")
 
 
-def _checks(hyperparameters: Mapping[str, float]) -> str:
+def _checks(hyperparameters: Mapping[str, float], of_zoo: bool) -> str:
     """Return the lines that refuse bad values of lr and hyperparameters."""
     values = {"lr": 0.0, **hyperparameters}
-    ranges = {name: found for name, own in values.items() if (found := range_of(name, own))}
+    ranges = {name: found for name, own in values.items() if (found := range_of(name, own, of_zoo=of_zoo))}
     claims = (
         # a claim, how it is said, and of which hyperparameters
         ("-torch.inf < group[name] < torch.inf", "a finite number", list(values)),
-        ("group[name] >= 0", ">= 0", list(ranges)),
+        ("group[name] >= 0", ">= 0", [name for name, allowed in ranges.items() if not allowed.above_low]),
+        ("group[name] > 0", "> 0", [name for name, allowed in ranges.items() if allowed.above_low]),
         ("group[name] < 1", "< 1", [name for name, allowed in ranges.items() if allowed.high == 1]),
     )
     return "\n".join(CHECK.substitute(claim=c, said=said, names=_quoted(names)) for c, said, names in claims if names)

@@ -12,12 +12,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, optim
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_flag, check_number, scalar
 from neuropt.optimizers.closure_step import ClosureStep
+from neuropt.optimizers.loop_optimizer import LoopOptimizer
 from neuropt.optimizers.ranges import check_torch_values, is_torchs
 
 Child = Callable[..., Optimizer] | tuple[str, Mapping[str, Any]]
@@ -33,7 +34,8 @@ class AdaGraft(ClosureStep):
     Both see the same gradients and keep their own state. Norms are of each tensor, or of all tensors together with `global_norm`. M's own
     learning rate is inside s_M and D's does not matter, so that lr is 1; either serves for a schedule. A group holds the hyperparameters of
     its children as dictionaries, `group["magnitude"]` and `group["direction"]`, which are read at every step; a group that is added may
-    give some of them. Steps are differences of weights, so D's rate should not make them vanish beside the weights.
+    give some of them. A child that reads no weights steps from 0, so that its step is exact; the step of another, such as one with weight
+    decay, is a difference of weights, of which rounding takes what is small beside them.
 
     Defaults: magnitude ('sgd', {}), direction ('adam', {}), lr 1.0, global_norm False, eps 1e-16.
 
@@ -178,10 +180,14 @@ class AdaGraft(ClosureStep):
         for w in weights:
             if role in self.state[w]:  # what load_state_dict has put there
                 child.state[w] = self.state[w][role]
+        unread = {w for group in child.param_groups if reads_no_weights(child, group) for w in group["params"]}
         before = [w.clone() for w in weights]
         try:
+            for w in weights:
+                if w in unread:
+                    w.zero_()
             child.step()
-            steps = [w - b for w, b in zip(weights, before, strict=True)]
+            steps = [w.clone() if w in unread else w - b for w, b in zip(weights, before, strict=True)]
         finally:
             for w, b in zip(weights, before, strict=True):
                 w.copy_(b)
@@ -189,6 +195,34 @@ class AdaGraft(ClosureStep):
             if w in child.state:
                 self.state[w][role] = child.state[w]
         return steps
+
+
+TORCHS_OF_GRADIENTS = frozenset(
+    {
+        optim.SGD,
+        optim.Adam,
+        optim.AdamW,
+        optim.Adagrad,
+        optim.RMSprop,
+        optim.Adadelta,
+        optim.NAdam,
+        optim.RAdam,
+        optim.Adamax,
+    }
+)
+"""Classes of torch that read the weights for their decay only."""
+
+
+def reads_no_weights(child: Optimizer, group: Mapping[str, Any]) -> bool:
+    """Return whether an optimizer takes the same step from any weights, as far as is known of it.
+
+    Example:
+        >>> w = torch.ones(1, requires_grad=True)
+        >>> [reads_no_weights(o, o.param_groups[0]) for o in (optim.Adam([w]), optim.AdamW([w]))]
+        [True, False]
+    """
+    ours = isinstance(child, LoopOptimizer) and type(child).__module__.startswith("neuropt.optimizers.")
+    return (ours or type(child) in TORCHS_OF_GRADIENTS) and group.get("weight_decay", 0.0) == 0
 
 
 def _maker(role: str, child: Any) -> Callable[..., Any]:

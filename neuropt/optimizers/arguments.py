@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ def check_integer(name: str, value: Any, low: int | None = None) -> None:
     Example:
         >>> check_integer("SnapshotLR(cycles=...)", 5, low=1)
     """
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, Integral):
         raise TypeError(f"{name} must be an integer, but got {value!r}.")
     if low is not None and value < low:
         raise ValueError(f"{name} must be an integer >= {low}, but got {value!r}.")
@@ -84,6 +85,6 @@ def _number(name: str, value: Any) -> float:
         if value.numel() != 1 or value.is_complex():
             raise ValueError(f"{name} must be one real number, but got a tensor of shape {tuple(value.shape)}.")
         return float(value.detach())
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):  # numpy's scalars too
         raise TypeError(f"{name} must be a number, but got {value!r}.")
     return float(value)

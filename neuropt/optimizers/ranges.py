@@ -1,7 +1,7 @@
 """What values hyperparameters may have, by torch's names for them, where the class that has them does not say.
 
-Two users: torch's own classes, which accept some values that ruin every weight (an infinite lr) and do not always show the value;
-and the rules of the zoo, whose hyperparameters carry torch's names. The ranges are in `neuropt.compiling.ranges`, which needs no torch.
+torch's own classes accept some values that ruin every weight (an infinite lr) and do not always show the value. The ranges are in
+`neuropt.compiling.ranges`, which needs no torch.
 """
 
 from __future__ import annotations
@@ -51,21 +51,3 @@ def check_torch_values(owner: str, hyper: Mapping[str, Any]) -> None:
     if hyper.get("nesterov") is True and (hyper.get("momentum") == 0 or hyper.get("dampening", 0) != 0):
         got = f"momentum={hyper.get('momentum')}, dampening={hyper.get('dampening', 0)}"
         raise ValueError(f"{owner}(nesterov=True) needs momentum > 0 and dampening = 0, but got {got}.")
-
-
-def check_zoo_values(owner: str, defaults: Mapping[str, float], values: Mapping[str, Any]) -> None:
-    """Refuse values that the hyperparameters of a rule of the zoo should not have.
-
-    A range that the rule's own value breaks is not its range: AddSign's alpha is 1.
-
-    Args:
-        owner: for the message.
-        defaults: the rule's own values.
-        values: the present ones.
-
-    Raises:
-        ValueError: for a value out of range.
-    """
-    for name, own in defaults.items():
-        if name in RANGES and RANGES[name].holds(own):
-            check_in(RANGES[name], f"{owner}({name}=...)", values[name])

@@ -75,6 +75,8 @@ class SGDW(DenseOptimizer):
         check_flag("SGDW(nesterov=...)", group["nesterov"])
         if group["nesterov"] and group["momentum"] == 0:
             raise ValueError("SGDW(nesterov=True) needs momentum > 0, but got momentum=0.")
+        if group["base_lr"] is not None:
+            check_number("SGDW(base_lr=...)", group["base_lr"], above_low=True)
         if group["decay"] not in ("lr", "schedule"):
             raise ValueError(f"SGDW(decay=...) must be 'lr' or 'schedule', but got {group['decay']!r}.")
 

@@ -112,7 +112,7 @@ def check_sign_decay(
         check_integer(f"{owner}(decay_steps=...)", decay_steps, low=1)
     for name, value in (("num_periods", num_periods), ("zero_after", zero_after)):
         if value is not None:
-            check_number(f"{owner}({name}=...)", value, above_low=True)
+            check_number(f"{owner}({name}=...)", value, above_low=name == "num_periods")
             if sign_decay not in PERIODS:
                 raise ValueError(
                     f"{owner}({name}={value!r}) needs sign_decay='cosine' or 'restart', "

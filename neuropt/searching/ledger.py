@@ -312,6 +312,17 @@ class Ledger:
                 raise damaged(self.path, f"the reward of {rule!r:.80}")
         return [FoundRule(position, *row) for position, row in enumerate(rows, 1)]  # type: ignore[arg-type]  # checked
 
+    def earned(self) -> list[tuple[tuple[int, ...], float]]:
+        """Return the string and the reward of every trained rule, in the order of asking."""
+        rows = self._rows(
+            "SELECT p.id, tokens, reward FROM rewards r JOIN proposals p ON p.id = r.proposal WHERE r.status = 'trained' ORDER BY p.id"
+        )
+        for number, _, reward in rows:
+            if not isinstance(reward, float):
+                raise damaged(self.path, f"the reward of proposal {number}")
+        found = [(self._json(tokens, list, f"the token string of proposal {number}"), r) for number, tokens, r in rows]
+        return [(tuple(tokens), float(str(reward))) for tokens, reward in found]
+
     def failures(self, count: int) -> list[str]:
         """Return the reasons of the first rules that failed."""
         query = "SELECT reason FROM rewards WHERE status = 'failed' ORDER BY proposal LIMIT ?"

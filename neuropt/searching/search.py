@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import platform
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console
 
-from controllers import create_controller
+from controllers import Known, create_controller
 from neuropt.config import NEED_TUNE, WHEREABOUTS, SearchConfig
 from neuropt.evaluating.finalists import finalists
 from neuropt.reporting.tables import print_rows
 from neuropt.searching.engine import OtherProposals, SearchEngine, child_seeds
 from neuropt.searching.executor import Executor, InProcessExecutor
-from neuropt.searching.ledger import Ledger, create_ledger, open_ledger
-from neuropt.searching.ledger_file import FACTS, LedgerError
+from neuropt.searching.facts import is_begun, ledger_to_go_on_with, now, run_facts
+from neuropt.searching.ledger import Ledger, create_ledger
+from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import EXHAUSTED_AFTER, Proposer
 from neuropt.searching.recorded import RecordedExecutor, finalist_rows
@@ -33,11 +30,10 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
-from neuropt.tasks import get_task, initial_weights, load_task_data
-from neuropt.tasks.hashing import hash_tensors
+from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
+from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.recording import record_trajectory
-from neuropt.training.threads import CHILD_THREADS
 from neuropt.training.train import is_batched
 from search_space import SearchSpace, load_space, parse_rule
 
@@ -85,43 +81,31 @@ def run_search(
         run if run is not None else free_name(f"{space.name}-{space.groups}-{_stem(config.controller)}-{task.name}")
     )
     if not resume:
+        known_strings(config, space)  # what is wrong with it is said before there is a folder
         create_run(folder, config)
-    facts = run_facts(config, task, data)
-    with locked(folder), closing(_ledger(folder / LEDGER, config, facts, accept_changes, console)) as ledger:
+    with locked(folder), closing(_ledger(folder, config, task, data, space, accept_changes, console)) as ledger:
         _search(config, task, data, space, ledger, folder, accept_changes, console)
     return folder
 
 
 def _ledger(
-    path: Path, config: SearchConfig, facts: dict[str, str], accept_changes: bool, console: Console | None
+    folder: Path,
+    config: SearchConfig,
+    task: Task,
+    data: TaskData,
+    space: SearchSpace,
+    accept_changes: bool,
+    console: Console | None,
 ) -> Ledger:
     """Start the ledger of a run, or open it and check that the run can go on here."""
-    if not path.exists() or path.stat().st_size == 0:  # empty: somebody touched it
-        path.unlink(missing_ok=True)
-        return create_ledger(path, {"created": now(), "config": config.to_toml()}, facts)
-    with closing(open_ledger(path)) as ledger:  # only read: one that is refused stays as it is
-        changes = _changes(ledger, facts)
-    if changes and not accept_changes:
-        raise LedgerError(
-            f"{path}: {'; '.join(changes)}. Resume where they are the same, or go on with --accept-changes: "
-            "the ledger records which results came after"
+    facts = run_facts(config, task, data)
+    if not is_begun(folder / LEDGER):
+        # recorded, so that the search goes on exactly even where an earlier run has changed meanwhile
+        known = known_to_json(known_strings(config, space))
+        return create_ledger(
+            folder / LEDGER, {"created": now(), "config": config.to_toml(), "warm_start": known}, facts
         )
-    ledger = open_ledger(path, read_only=False)
-    if changes:
-        ledger.write_environment(facts)
-        if console is not None:
-            console.print(f"{path}: goes on with changes: {'; '.join(changes)}", soft_wrap=True)
-    return ledger
-
-
-def _changes(ledger: Ledger, facts: dict[str, str]) -> list[str]:
-    """Return what differs from the environment that the run was in last, a line each."""
-    recorded = ledger.facts()
-    return [
-        f"{name} was {recorded[name]}, but here it is {facts[name]}"
-        for name in FACTS
-        if name in recorded and recorded[name] != facts[name]
-    ]
+    return ledger_to_go_on_with(folder / LEDGER, facts, accept_changes, console)
 
 
 def _search(
@@ -176,6 +160,7 @@ def _resumed(
 
     def engine() -> SearchEngine:
         controller = create_controller(config.controller, space, config.seed)
+        controller.begin(_known(ledger))
         proposer = Proposer(controller, space, record_trajectory(task, data))
         return SearchEngine(config, proposer, task, ledger, Progress(config.rules, console))
 
@@ -191,6 +176,14 @@ def _resumed(
         found = engine()
         found.resume()
     return found
+
+
+def _known(ledger: Ledger) -> list[Known]:
+    """Return what the search began from, as recorded."""
+    try:
+        return known_from_json(ledger.meta().get("warm_start", "[]"))
+    except (ValueError, TypeError):
+        raise damaged(ledger.path, "what the search began from (table meta)") from None
 
 
 def _check_trained(ledger: Ledger) -> None:
@@ -243,25 +236,6 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
 
     data_dir = Path(config.data_dir) if config.data_dir else None
     return TuneExecutor(task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory)
-
-
-def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str]:
-    """Return what the numbers of a run depend on besides its configuration: the `FACTS` of its ledger."""
-    weights = hash_tensors(*(initial_weights(task, seed) for seed in child_seeds(config)))
-    return {
-        "neuropt": version("neuropt"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "threads": str(CHILD_THREADS),
-        "data_sha256": data.sha256,
-        "weights_sha256": weights,
-    }
-
-
-def now() -> str:
-    """Return the time, for the record."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _task(config: SearchConfig) -> Task:

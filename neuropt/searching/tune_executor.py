@@ -21,7 +21,7 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.cloudpickle import dumps  # pyright: ignore[reportPrivateImportUsage]  # Ray has no annotations
+from ray.cloudpickle import dumps  # pyright: ignore[reportAttributeAccessIssue]  # Ray has no annotations
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError
 
 from neuropt.searching.executor import Engine

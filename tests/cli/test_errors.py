@@ -52,6 +52,11 @@ WRONG = [
     (["search", "--task", "none", "--run", "x"], "unknown task 'none'; choose one of digits-mlp"),
     (["search", "--space", "none", "--run", "x"], "no search space 'none': there are arxiv2017"),
     (["search", "--controller", "none", "--run", "x"], "Unknown controller 'none': must be one of bello2017"),
+    (
+        ["search", "--space", "tiny", "--warm-start", "sgd,adam", "--run", "x"],
+        "cannot say 'adam'; of the zoo it can say sgd",
+    ),
+    (["search", "--warm-start", "none", "--run", "x"], "no rule is called 'none'"),
     (["search", "--data-dir", "none", "--run", "x"], "--data-dir must be an existing directory"),
     (["evaluate", "--tasks", "digits-mlp"], "missing"),
     (["evaluate", "adam"], "missing: --tasks"),

@@ -21,7 +21,7 @@ def parameter(*shape: int) -> Tensor:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"gamma": 1.0}, TypeError, "the rule has no hyperparameter 'gamma'; it has: beta, base"),
+        ({"gamma": 1.0}, TypeError, "the rule has no hyperparameter 'gamma' \\(got 1.0\\); it has: beta, base"),
         ({"momentum": 0.9}, TypeError, "no hyperparameter 'momentum'"),
         ({"beta": float("nan")}, ValueError, r"RuleOptimizer\(beta=\.\.\.\)"),
         ({"base": float("inf")}, ValueError, r"RuleOptimizer\(base=\.\.\.\)"),

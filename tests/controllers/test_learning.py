@@ -60,10 +60,30 @@ def mean_of_last_100(name: str, space: TokenSpace, seed: int) -> float:
 
 
 # random search draws the favourite in about 2 / operands of its strings; a learner has 300 samples to find out that it pays
-@pytest.mark.parametrize("name", ["ppo", "reinforce"])
+@pytest.mark.parametrize("name", ["ppo", "reinforce", "tree"])
 def test_learning_beats_random_search_by_a_clear_margin_on_every_seed(name: str, space: TokenSpace) -> None:
     for seed in SEEDS:
         assert mean_of_last_100(name, space, seed) > mean_of_last_100("random", space, seed) + 0.3
+
+
+def test_trpo_beats_random_search() -> None:
+    space = load_space("tiny", groups=1)
+    assert mean_of_last_100("trpo", space, seed=0) > mean_of_last_100("random", space, seed=0) + 0.3
+
+
+def test_evolution_finds_better_strings_than_random_search_on_every_seed() -> None:
+    """It never repeats a string, so there must be enough of them; its reward climbs with each position that is right."""
+    space = load_space("icml2017", groups=2)
+    target = create_controller("random", space, seed=99).ask(1)[0].tokens
+
+    def right(tokens: tuple[int, ...]) -> float:
+        return sum(a == b for a, b in zip(tokens, target, strict=True)) / len(target)
+
+    def best(name: str, seed: int) -> float:
+        return max(rewards_when_all_are_trained(create_controller(name, space, seed), right, total=400))
+
+    for seed in SEEDS:
+        assert best("evolution", seed) >= best("random", seed) + 0.2
 
 
 def distinct_among_last_200(space: TokenSpace, duplicates: Duplicates, seed: int) -> int:

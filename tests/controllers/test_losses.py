@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from controllers import clipped_surrogate_loss, policy_gradient_loss
-from controllers.learner import approximate_kl
+from controllers.policy_gradient import approximate_kl
 from controllers.ppo import clipped_fraction
 
 

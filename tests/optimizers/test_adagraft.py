@@ -293,3 +293,31 @@ def test_bad_groups_are_refused_and_not_added() -> None:
             optimizer.add_param_group({"params": [torch.ones(1, requires_grad=True)], **group})
     assert len(optimizer.param_groups) == 1
     steps(optimizer, 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_steps_far_smaller_than_the_weights_are_exact(dtype: torch.dtype) -> None:
+    """M = Adam's first step is lr g / (|g| + eps) and D's is lr g; a difference of weights near 1 would leave nothing of 1e-15."""
+    w = torch.ones(3, dtype=dtype, requires_grad=True)
+    optimizer = create_optimizer(
+        "adagraft", [w], magnitude=("adam", {"lr": 0.01, "eps": 0.0}), direction=("sgd", {"lr": 1e-3}), eps=0.0
+    )
+    g = torch.tensor([1e-12, 2e-12, -2e-12], dtype=dtype)
+    w.grad = g.clone()
+    optimizer.step()
+    expected = 1 - 0.01 * math.sqrt(3) * g.double() / 3e-12  # norm(s_M) = 0.01 sqrt(3), norm(g) = 3e-12
+    torch.testing.assert_close(w.detach().double(), expected, rtol=10 * torch.finfo(dtype).eps, atol=0)
+
+
+@pytest.mark.parametrize(("name", "m", "d"), PAIRS)
+def test_a_pair_equals_its_rule_where_all_gradients_are_tiny(name: str, m: Any, d: Any) -> None:
+    pair = create_optimizer("adagraft", parameters(), magnitude=m, direction=d, lr=0.1)
+    rule = create_optimizer(zoo()[name], parameters(), lr=0.1)
+    for step in range(40):
+        for optimizer in (pair, rule):
+            for w in optimizer.param_groups[0]["params"]:
+                w.grad = torch.linspace(-1, 2, w.numel(), dtype=w.dtype).reshape(w.shape) * (
+                    1e-12 if step % 7 == 3 else 1.0
+                )
+            optimizer.step()
+    assert_close(pair, rule)

@@ -128,11 +128,11 @@ def test_an_unknown_name_lists_the_valid_ones() -> None:
 
 
 def test_an_unknown_hyperparameter_lists_the_valid_ones_and_other_conventions() -> None:
-    with pytest.raises(TypeError, match=r"adamw has no hyperparameter 'beta1'; it has lr, betas"):
+    with pytest.raises(TypeError, match=r"adamw has no hyperparameter 'beta1' \(got .*\); it has lr, betas"):
         create_named("adamw", [parameter()], beta1=0.9)
-    with pytest.raises(TypeError, match=r"'eps_inside'; it has lr.* See also rmsprop-eps-inside"):
+    with pytest.raises(TypeError, match=r"'eps_inside' .*; it has lr.* See also rmsprop-eps-inside"):
         create_named("rmsprop", [parameter()], eps_inside=True)
-    with pytest.raises(TypeError, match=r"'eps_hat'; it has lr.* See also adam-eps-hat"):
+    with pytest.raises(TypeError, match=r"'eps_hat' .*; it has lr.* See also adam-eps-hat"):
         create_named("adam", [parameter()], eps_hat=1e-7)
 
 

@@ -7,6 +7,7 @@ import math
 import shutil
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -124,7 +125,15 @@ OWN_FAULTS: dict[Any, list[tuple[str, Any]]] = {
         *((name, value) for name in ("alpha", "momentum") for value in (1.0, -0.1, math.nan)),
         ("initial_accumulator", -1.0),
     ],
-    SGDW: [("momentum", 1.0), ("momentum", -0.1), ("momentum", math.nan), ("decay", "linear"), ("decay", None)],
+    SGDW: [
+        ("base_lr", math.nan),
+        ("base_lr", 0.0),
+        ("momentum", 1.0),
+        ("momentum", -0.1),
+        ("momentum", math.nan),
+        ("decay", "linear"),
+        ("decay", None),
+    ],
     AdaBound: BOUND_FAULTS,
     AMSBound: BOUND_FAULTS,
     Yogi: [
@@ -156,7 +165,12 @@ def test_a_bad_value_is_refused_by_name_and_value(cls: Any, name: str, value: An
 @pytest.mark.parametrize("name", ["num_periods", "zero_after"])
 @pytest.mark.parametrize("cls", [PowerSign, AddSign])
 def test_bad_periods_are_refused(cls: Any, name: str, periods: float) -> None:
-    with pytest.raises(ValueError, match=rf"{cls.__name__}\({name}=...\) must be a number > 0"):
+    if (name, periods) == ("zero_after", 0.0):  # 0 from the first step on
+        optimizer = cls([parameter(2)], lr=0.1, sign_decay="cosine", decay_steps=10, zero_after=0)
+        steps(optimizer, 1)
+        torch.testing.assert_close(weights(optimizer)[0], torch.full((2,), 0.9))  # u = base^0 g, or 1 g
+        return
+    with pytest.raises(ValueError, match=rf"{cls.__name__}\({name}=...\) must be a number >"):
         cls([parameter(2)], sign_decay="cosine", decay_steps=10, **{name: periods})
 
 
@@ -264,3 +278,13 @@ def compare_compiled(factory: Any, backend: str, **hyper: Any) -> None:
 @pytest.mark.parametrize("decay", [{}, {"sign_decay": "cosine", "decay_steps": 10}], ids=str)
 def test_a_step_compiled_to_machine_code_is_the_step(factory: Any, decay: dict[str, Any]) -> None:
     compare_compiled(factory, "inductor", **(decay if factory in SIGNED else {}))
+
+
+def test_numbers_of_numpy_are_numbers(factory: Any) -> None:
+    given, plain = (
+        factory([parameter(2)], lr=np.float32(0.5), weight_decay=np.int64(0)),
+        factory([parameter(2)], lr=0.5, weight_decay=0),
+    )
+    for optimizer in (given, plain):
+        steps(optimizer, 2)
+    torch.testing.assert_close(weights(given), weights(plain))

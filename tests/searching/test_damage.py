@@ -62,6 +62,7 @@ FIRST = "(SELECT min(proposal) FROM rewards)"
         (f"UPDATE rewards SET reward = 'much' WHERE proposal = {FIRST}", r"the reward of proposal \d+"),
         (f"DELETE FROM rewards WHERE proposal = {FIRST}", "the rewards of trial 0"),
         ("UPDATE environments SET facts = '{'", "environment 1"),
+        ("UPDATE meta SET value = '[[1' WHERE key = 'warm_start'", r"what the search began from \(table meta\)"),
         ("UPDATE works SET done = '{}'", r"a result of the finalists \(table works\)"),
         ("UPDATE works SET done = 'nothing'", r"a result of the finalists \(table works\)"),
     ],

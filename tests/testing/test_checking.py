@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import doctest
+import importlib
+import pkgutil
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -145,3 +148,8 @@ def test_checking_leaves_no_trace() -> None:
 
 def test_it_is_found_from_the_package() -> None:
     assert neuropt.testing.check_optimizer is check_optimizer
+
+
+@pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(neuropt.testing.__path__)])
+def test_docstring_examples_run(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"neuropt.testing.{module}")).failed == 0

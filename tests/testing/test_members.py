@@ -27,7 +27,7 @@ CLASSES = [
 
 
 ROWS = named_optimizers()
-FIRST = {row.factory: name for name, row in reversed(ROWS.items())}
+FIRST = {row.factory: name for name, row in reversed(tuple(ROWS.items()))}
 
 
 def test_every_class_has_a_name() -> None:

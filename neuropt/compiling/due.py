@@ -1,0 +1,105 @@
+"""What one parameter brings to a step, and the numbers that parameters share: the same for every way to run a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neuropt.compiling.execution import Execution, Value
+
+CYCLED = ("momentum", "beta1", "beta")
+"""The first of these that is a hyperparameter of the rule is what torch's cyclic schedulers move as `momentum`."""
+
+HALF = (torch.float16, torch.bfloat16)
+
+State = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Due:
+    """A parameter with a gradient.
+
+    Args:
+        w: the parameter, as real numbers: a complex one is pairs of them.
+        g: its gradient, likewise.
+        state: `step`, and what the rule remembers.
+        index: the parameter's, over all groups.
+        t: steps that it has done.
+    """
+
+    w: Tensor
+    g: Tensor
+    state: State
+    index: int
+    t: int
+
+
+def make_due(p: Tensor, index: int, state: State, execution: Execution) -> Due:
+    """Return what a parameter brings; its state is made if this is its first gradient."""
+    g = p.grad
+    assert g is not None
+    if g.layout != torch.strided:
+        raise RuntimeError(f"RuleOptimizer takes dense gradients, but got {g.layout}; call .to_dense() on it.")
+    w: Tensor = p
+    if p.is_complex():
+        w, g = (torch.view_as_real(x.resolve_conj()) for x in (p, g))
+    if not state:
+        state["step"] = torch.zeros((), dtype=torch.float32)
+        remember(state, execution.start(computed(w, execution)), w)
+    return Due(w, g, state, index, int(state["step"].item()))
+
+
+def computed(x: Tensor, execution: Execution) -> Tensor:
+    """Return a tensor as the rule computes with it: half precision as float32, and flat where the rule has reductions."""
+    x = x.float() if x.dtype in HALF else x
+    return x if execution.program.pointwise else x.reshape(-1)
+
+
+def key(name: str) -> str:
+    """Return where the state keeps a remembered value: under its name, which must not be that of the step count."""
+    return "step (remembered)" if name == "step" else name
+
+
+def remember(state: State, remembered: Mapping[str, Value], like: Tensor) -> None:
+    """Put what the next step reads into a state, tensors in the shape of the parameter."""
+    for name, value in remembered.items():
+        is_full = isinstance(value, Tensor) and value.numel() == like.numel()
+        state[key(name)] = value.view_as(like) if isinstance(value, Tensor) and is_full else value
+
+
+def recall(state: State, execution: Execution) -> dict[str, Value]:
+    """Return what `remember` put there, flat where the rule has reductions."""
+    program = execution.program
+    found = {r.name: state[key(r.name)] for r in program.remembered}
+    is_flat = not program.pointwise
+    return {name: x.reshape(-1) if is_flat and isinstance(x, Tensor) else x for name, x in found.items()}
+
+
+class GroupNumbers:
+    """The numbers of one group at one step, computed once for all parameters that share t and the numbers they remember."""
+
+    def __init__(self, execution: Execution, group: Mapping[str, Any]) -> None:
+        self.execution, self.lr = execution, float(group["lr"])
+        self.given = {name: float(group[name]) for name, _ in execution.program.rule.hyperparameters}
+        if group["momentum"] is not None and (cycled := next((n for n in CYCLED if n in self.given), None)):
+            self.given[cycled] = float(group["momentum"])
+        if group["decay_steps"] is not None:
+            self.given["T"] = float(group["decay_steps"])
+        self.known: dict[tuple[float, ...], list[Any]] = {}
+        self.remembered = tuple(r.name for r in execution.program.remembered if r.kind == "number")
+
+    def shared(self, one: Due) -> tuple[float, ...]:
+        """Return what the numbers of a parameter depend on beside the group: t and the numbers that it remembers."""
+        return (one.t, *(one.state[key(name)] for name in self.remembered))
+
+    def at(self, shared: tuple[float, ...]) -> list[Any]:
+        """Return the values of kind `number`, from what `shared` returned."""
+        if shared not in self.known:
+            t, *remembered = shared
+            given = self.given | {"t": float(t), "lr": self.lr}
+            self.known[shared] = self.execution.numbers(given, dict(zip(self.remembered, remembered, strict=True)))
+        return self.known[shared]
