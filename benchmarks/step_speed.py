@@ -221,8 +221,9 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="+", choices=LAYOUTS, default=list(LAYOUTS), help="4 or 400 tensors")
     parser.add_argument("--rules", nargs="*", choices=zoo(), default=list(zoo()), metavar="NAME", help="of the zoo")
     names = list(named_optimizers())
+    usual = [name for name in names if name != "lstm"]  # whose state is 80 numbers a parameter
     parser.add_argument(
-        "--optimizers", nargs="*", choices=names, default=names, metavar="NAME", help="of the catalogue"
+        "--optimizers", nargs="*", choices=names, default=usual, metavar="NAME", help="of the catalogue"
     )
     parser.add_argument("--forms", nargs="+", choices=FORMS, default=list(FORMS))
     parser.add_argument("--repeats", type=int, default=9, help="turns of each form")

@@ -101,8 +101,8 @@ class NamedOptimizer:
         unknown = [name for name in hyper if name not in _keywords(self.factory)]
         if unknown:
             see = f" See also {' and '.join(self.variants)}." if self.variants else ""
-            given = ", ".join(f"{name!r} (got {hyper[name]!r})" for name in unknown)
-            raise TypeError(f"{self.name} has no hyperparameter {given}; it has {', '.join(self.defaults)}.{see}")
+            named = ", ".join(f"{name!r} (got {hyper[name]!r})" for name in unknown)
+            raise TypeError(f"{self.name} has no hyperparameter {named}; it has {', '.join(self.defaults)}.{see}")
         for name, value in self.fixed.items():
             if name in hyper and hyper[name] != value:
                 raise ValueError(f"{self.name}({name}=...) is always {value!r}, but got {hyper[name]!r}; leave it out.")

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch.optim import Optimizer
 
-from neuropt.testing import hyperparameters, options, persistence, stepping, tensors, training
+from neuropt.testing import groups, hyperparameters, options, persistence, stepping, tensors, training
 from neuropt.testing.report import CheckRow, Report
 from neuropt.testing.subject import NotApplicable, Subject, Unmet, subject_of
 
@@ -20,6 +20,8 @@ Check = Callable[[Subject], str]
 TABLE: tuple[Check, ...] = (
     hyperparameters.hyperparameters_in_groups,
     hyperparameters.hyperparameters_read_at_every_step,
+    groups.groups_apart,
+    groups.weight_decay,
     hyperparameters.bad_values_refused,
     hyperparameters.unknown_keyword_refused,
     hyperparameters.empty_parameters_refused,

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from neuropt.testing.groups import others
 from neuropt.testing.subject import NotApplicable, Subject, Unmet, is_numeric, numeric_keywords
 from neuropt.testing.trajectories import distance, expect_same, parameters, take_steps, weights
 
@@ -93,7 +94,7 @@ def _agrees(subject: Subject, name: str) -> bool:
     if name == "lr" or name.startswith("initial") or name not in subject.names:
         return False  # a group may remember the lr that it started with
     own = subject.make(parameters()).param_groups[0][name]
-    for value in _others(own):
+    for value in others(name, own):
         try:
             constructed = subject.make(parameters(), **{name: value})
             in_group = subject.make([{"params": parameters(), name: value}])
@@ -122,14 +123,6 @@ def _expect_effect_later(subject: Subject, name: str, value: Any) -> None:
     changed.param_groups[0][name] = value
     if not distance(*(weights(take_steps(optimizer, range(2, 4))) for optimizer in (changed, kept))):
         raise Unmet(f"{name} = {value} written after two steps: expected other steps, but nothing changed")
-
-
-def _others(value: Any) -> tuple[Any, ...]:
-    """Return values to try in place of one: the next whole number, half a number, a tenth for 0."""
-    if isinstance(value, tuple):
-        return (tuple(_others(x)[-1] for x in value),)
-    near = 0.5 * value if value else 0.1
-    return (value + 1, near) if isinstance(value, int) else (near,)
 
 
 def _numbers(group: dict[str, Any]) -> list[str]:
@@ -163,7 +156,7 @@ def _bad_values(subject: Subject) -> Iterator[tuple[str, Any]]:
 
 
 def _may_be_size(value: Any) -> bool:
-    return not is_numeric(value) or (not isinstance(value, tuple) and value >= 0)
+    return not isinstance(value, tuple) and (not is_numeric(value) or value >= 0)
 
 
 def _is_fraction(value: Any) -> bool:

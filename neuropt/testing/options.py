@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
 from neuropt.testing.subject import NotApplicable, Subject, Unmet
-from neuropt.testing.trajectories import CLOSE, expect_same, gradient, parameters, take_steps, weights
+from neuropt.testing.trajectories import CLOSE, SHAPES, expect_same, gradient, parameters, take_steps, weights
 
 LR = 0.125
 """Exact in every type."""
@@ -96,18 +96,22 @@ def tensor_lr(subject: Subject) -> str:
 def compiled_step(subject: Subject) -> str:
     """torch.compile(optimizer.step) takes the steps of optimizer.step; on the backend "eager" unless another is asked for.
 
-    Where it does not, look for a break of the graph, such as `.item()`, in a function that `step` calls: with torch 2.13 the code that is
-    compiled for one parameter's state may then run for another's. While compiling, keep counts as tensors.
+    One parameter only: where `.item()` stands in a function that `step` calls, torch 2.13 may run what it compiled for one parameter's
+    state for another's. What torch cannot trace is not applicable.
     """
     if subject.backend is None:
         raise NotApplicable("left out: backend=None")
-    compiled, plain = subject.make(parameters()), subject.make(parameters())
+    compiled, plain = (subject.make(parameters(SHAPES[:1])) for _ in range(2))
     torch.compiler.reset()
     loud = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # torch tells what its compiler leaves out of a trace
+    logging.disable(logging.ERROR)  # torch tells what its compiler leaves out of a trace
     try:
         # several steps: a fault of compiled optimizers once showed at the third only
         take_steps(compiled, range(4), step=torch.compile(compiled.step, backend=subject.backend))
+    except Exception as error:
+        if type(error).__module__.startswith("torch._dynamo"):
+            raise NotApplicable(f"torch cannot trace it: {' '.join(str(error).split()):.120}") from error
+        raise
     finally:
         logging.disable(loud)
         torch.compiler.reset()

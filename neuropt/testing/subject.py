@@ -90,11 +90,16 @@ def subject_of(factory: Callable[..., Optimizer], *, strict: bool, backend: str 
     except Exception as error:
         raise ValueError(
             f"factory(params) must make an optimizer, but raised {type(error).__name__}: {_line(error)}; give what it "
-            "needs by functools.partial(factory, name=value)."
+            "needs: functools.partial(factory, name=value), or --hyper name=value at the command line."
         ) from error
     if not isinstance(made, Optimizer):
         raise TypeError(f"factory(params) must make a torch.optim.Optimizer, but made {made!r}.")
     kind, is_open = type(made), _is_open(factory)
+    closure = inspect.signature(kind.step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise ValueError(
+            f"{kind.__name__}.step needs a closure, but the checks are of optimizers that step along gradients."
+        )
     own = _own_arguments(kind, made.defaults)
     names = set(_keywords(factory))
     if is_open or own is not None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ def find_factory(target: str, hyper: Sequence[str] = ()) -> Callable[..., Optimi
     given = dict(_hyperparameter(text) for text in hyper)
     if match := _IN_A_MODULE.fullmatch(target):
         factory = _attribute(_imported(match["where"]), match["where"], match["name"])
+        given = _planned(factory) | given
         return partial(factory, **given) if given else factory
     if target.endswith(".py"):
         raise ValueError(f"{target} is a Python file: name its class too, as in {target}:{_example(target)}")
@@ -52,6 +54,13 @@ def find_factory(target: str, hyper: Sequence[str] = ()) -> Callable[..., Optimi
         return partial(create_optimizer, target, **{k: v for k, v in planned.items() if k != "lr"} | given)
     rule = find_rule(target).rule
     return partial(create_optimizer, rule, **({"decay_steps": PLANNED_STEPS} if rule.reads("T") else {}) | given)
+
+
+def _planned(factory: Callable[..., Optimizer]) -> dict[str, Any]:
+    """Return decay_steps where a class or function asks for the planned steps and does not say how many."""
+    asked = inspect.signature(factory).parameters.get("decay_steps")
+    unsaid = asked is not None and asked.default in (None, inspect.Parameter.empty)
+    return {"decay_steps": PLANNED_STEPS} if unsaid else {}
 
 
 def _hyperparameter(text: str) -> tuple[str, Any]:

@@ -95,7 +95,15 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
         "--run",
         "cut",
     ]
-    search = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # a shell's background jobs, and so their children, ignore Ctrl-C unless told otherwise
+    search = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         written = tmp_path / "cut" / "ledger.sqlite-wal"
         deadline = time.monotonic() + 60

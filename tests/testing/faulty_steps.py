@@ -188,3 +188,39 @@ def swallowing(params: Any, **hyper: Any) -> Optimizer:
 
 def _known(hyper: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in hyper.items() if name in SOUND}
+
+
+class FirstGroupsMomentum(Sound):
+    """One momentum for all groups, that of the first."""
+
+    def step_group(self, group: dict[str, Any]) -> None:
+        super().step_group({**group, "momentum": self.param_groups[0]["momentum"]})
+
+
+class FirstGroupsMaximize(Sound):
+    def step_group(self, group: dict[str, Any]) -> None:
+        super().step_group({**group, "maximize": self.param_groups[0]["maximize"]})
+
+
+class WithoutDecay(Sound):
+    """weight_decay is taken and never used."""
+
+    def step_group(self, group: dict[str, Any]) -> None:
+        super().step_group({**group, "weight_decay": 0.0})
+
+
+class GrowingDecay(Sound):
+    """The weights grow where they should shrink."""
+
+    def step_group(self, group: dict[str, Any]) -> None:
+        super().step_group({**group, "weight_decay": -group["weight_decay"]})
+
+
+class GroupsNotLoaded(Sound):
+    """load_state_dict keeps its own hyperparameters."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        own = [{name: value for name, value in group.items() if name != "params"} for group in self.param_groups]
+        super().load_state_dict(state_dict)
+        for group, hyper in zip(self.param_groups, own, strict=True):
+            group.update(hyper)
