@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -61,6 +62,10 @@ class SearchConfig:
     """HOST:PORT of a running Ray cluster; None starts Ray on this machine"""
     workers: int | None = None
     """trials at the same time; None uses every CPU of Ray"""
+    child_seconds: float | None = None
+    """wall-clock seconds before a child is ended (executor tune only); None: 200 times its plain steps, at least 10"""
+    child_memory: float | None = None
+    """GiB that training may add to a worker before it is ended (executor tune only); None: its share of the machine"""
     rules_per_trial: int = 20
     """rules that one trial trains together"""
     deterministic: bool = False
@@ -92,8 +97,14 @@ class SearchConfig:
             valid: tuple[str, ...] = choice.__args__  # type: ignore[attr-defined]  # of a Literal
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} must be one of {', '.join(valid)}, but got {getattr(self, name)!r}")
-        if self.address is not None and self.executor != "tune":
-            raise ValueError("address needs executor tune, but got executor in-process")
+        for name in ("child_seconds", "child_memory"):
+            limit = getattr(self, name)
+            if limit is not None and not 0 < limit < math.inf:
+                raise ValueError(f"{name} must be a positive number, but got {limit!r}")
+        for name in NEED_TUNE:
+            if getattr(self, name) is not None and self.executor != "tune":
+                why = "" if name == "address" else "; this process cannot end a child that it trains itself"
+                raise ValueError(f"{name} needs executor tune, but got executor in-process{why}")
 
     def to_toml(self) -> str:
         """Return the record as TOML; what is None is left out."""
@@ -102,16 +113,20 @@ class SearchConfig:
         return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
 
 
-WHEREABOUTS = ("executor", "address", "workers", "data_dir")
+WHEREABOUTS = ("executor", "address", "workers", "data_dir", "child_seconds", "child_memory")
 """Fields that may change when a run goes on: where it is trained, not what."""
 
-_KINDS = {str: "text", int: "a whole number", bool: "true or false"}
+NEED_TUNE = ("address", "child_seconds", "child_memory")
+"""Fields that only the Tune executor can follow."""
+
+_KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def _check_types(config: SearchConfig) -> None:
     """Refuse values of another type than the field's; a file or a caller may hold anything."""
     for name, hint in get_type_hints(SearchConfig).items():
         kinds = tuple(kind for kind in _KINDS if kind is hint or kind in get_args(hint)) or (str,)
+        kinds += (int,) if float in kinds else ()
         value = getattr(config, name)
         if value is None and type(None) in get_args(hint):
             continue

@@ -84,14 +84,14 @@ def provenance_of(named: NamedRule) -> Provenance:
     if named.found is None or named.run is None:
         here = {"neuropt": version("neuropt"), "torch": version("torch"), "Python": platform.python_version()}
         return Provenance(name=named.name, versions=here)
-    from neuropt.evaluating.row import Row  # imports torch
-    from neuropt.searching.ledger import open_ledger
+    from neuropt.searching.ledger import open_ledger  # imports torch
+    from neuropt.searching.recorded import finalist_rows
     from neuropt.searching.run_folder import LEDGER, run_config
 
     config = run_config(named.run)
     with closing(open_ledger(named.run / LEDGER)) as ledger:
-        meta = ledger.meta()
-        finalists = [Row.from_json(text) for text in ledger.finalists()]
+        meta, facts = ledger.meta(), ledger.facts()
+        finalists = finalist_rows(ledger)
     row = next((row for row in finalists if row.optimizer == named.name), None)
     return Provenance(
         name=named.name,
@@ -100,7 +100,7 @@ def provenance_of(named: NamedRule) -> Provenance:
         seed=config.seed,
         task=config.task,
         date=meta.get("created"),
-        versions={label: meta[label.lower()] for label in ("neuropt", "torch", "Python") if label.lower() in meta},
+        versions={label: facts[label.lower()] for label in ("neuropt", "torch", "Python") if label.lower() in facts},
         reward=named.found.reward,
         summary=_summary(row) if row is not None else None,
     )

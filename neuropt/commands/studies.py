@@ -25,6 +25,8 @@ class Search:
     """folder of the run; left out, a new one under runs/"""
     resume: bool = False
     """go on with the run in that folder, with its own configuration"""
+    accept_changes: bool = False
+    """with --resume: go on although versions, data or first weights have changed; the ledger records it"""
 
     def __call__(self) -> None:
         """Run it."""
@@ -32,7 +34,13 @@ class Search:
         from neuropt.searching.search import run_search  # imports torch, and ray if it is used
 
         try:
-            run = run_search(self.config, self.run, resume=self.resume, console=console())
+            run = run_search(
+                self.config,
+                self.run,
+                resume=self.resume,
+                accept_changes=self.accept_changes,
+                console=console(),
+            )
         except KeyboardInterrupt:
             folder = f" {self.run}" if self.run else " the folder named above"
             print(f"\ninterrupted; go on with: neuropt search --resume --run{folder}", file=sys.stderr)
@@ -41,6 +49,8 @@ class Search:
 
     def _check_resume(self) -> None:
         """Refuse flags that a resumed run would not follow; where it is trained may change."""
+        if self.accept_changes and not self.resume:
+            raise ValueError("--accept-changes is for a run that goes on: it needs --resume")
         if not self.resume:
             return
         if self.run is None:

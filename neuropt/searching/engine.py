@@ -12,16 +12,17 @@ from __future__ import annotations
 
 from typing import Literal
 
-from controllers import Controller, Outcome
+from controllers import Controller
 from neuropt.config import SearchConfig
 from neuropt.searching.executor import Trial
-from neuropt.searching.ledger import Ledger, LedgerError, ProposalRow, RewardRow
+from neuropt.searching.ledger import Ledger, ProposalRow, RewardRow
+from neuropt.searching.ledger_file import LedgerError, damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import rule_reward
 from neuropt.tasks.task import Task
 from neuropt.training.learning_rates import learning_rates
-from neuropt.training.work import Done, Job, Trained, Work
+from neuropt.training.work import Done, Job, Work
 
 CHILD_SEEDS = 10_000
 """Children of a search with seed s are trained on seeds 10,000 s', 10,000 s' + 1, ...; see `child_seeds`."""
@@ -31,6 +32,10 @@ def child_seeds(config: SearchConfig) -> tuple[int, ...]:
     """Return the seeds that every rule of a search is trained on."""
     first = (config.seed % CHILD_SEEDS) * CHILD_SEEDS
     return tuple(range(first, first + config.child_seeds))
+
+
+class OtherProposals(LedgerError):
+    """A controller that proposes other rules than the ledger holds."""
 
 
 class SearchEngine:
@@ -53,6 +58,8 @@ class SearchEngine:
         self.finished: dict[int, tuple[list[ProposalRow], list[RewardRow]]] = {}  # in the ledger, not told yet
         self.trials = self.told = self.rules = 0
         self.again: list[int] = []  # asked before the search was interrupted, not finished
+        began = ledger.beginning()
+        self.began_at, proposer.first, self.updates_before = began.event, began.first_proposal, began.first_update
         self.updates = ledger.last_update()
 
     @property
@@ -112,10 +119,6 @@ class SearchEngine:
         self._finished(number, rewards)
         self._record_update()
 
-    def fail(self, number: int, reason: str) -> None:
-        """Take note that a trial could not be done: all its rules failed."""
-        self.finish(number, Done(tuple(Trained((), reason) for _ in self.under_way[number]), 0.0))
-
     def _finished(self, number: int, rewards: list[RewardRow]) -> None:
         """Take a trial that is in the ledger; tell the controller now, or with `deterministic` in its turn."""
         rows = self.under_way.pop(number)
@@ -135,19 +138,12 @@ class SearchEngine:
         return self.told > last
 
     def _tell(self, number: int) -> None:
-        self._learn(*self.finished.pop(number))
+        self.proposer.learn(*self.finished.pop(number))
         self.told += 1
-
-    def _learn(self, rows: list[ProposalRow], rewards: list[RewardRow]) -> None:
-        outcomes = []
-        for row, reward in zip(rows, rewards, strict=True):
-            self.proposer.rewards[row.id] = reward.reward
-            outcomes.append(Outcome(row.id, row.tokens, reward.status, reward.reward))
-        self.controller.tell(outcomes)
 
     def _record_update(self) -> None:
         metrics = self.controller.metrics()
-        number = int(metrics.get("updates", 0))
+        number = self.updates_before + int(metrics.get("updates", 0))
         if number > self.updates:
             self.updates = number
             self.ledger.write_update(number, metrics)
@@ -157,19 +153,24 @@ class SearchEngine:
     def resume(self) -> None:
         """Replay the ledger into the fresh controller; trials that were asked and not finished are trained first.
 
+        What happened before the controller began afresh is only remembered.
+
         Raises:
-            LedgerError: the controller does not propose what the ledger holds, since something else has changed.
+            OtherProposals: the controller does not propose what the ledger holds, since something else has changed.
+            LedgerError: rows are missing.
         """
         self.progress.replaying = True
         for event in self.ledger.history():
             if event.kind == "told":
-                self._finished(event.trial, self.ledger.rewards(event.trial))
+                self._finished(event.trial, self._recorded_rewards(event.trial))
                 self._record_update()
                 continue
             rows = self.ledger.proposals(event.trial)
             self._catch_up(self.trials - self.config.lag)
-            if not self.proposer.replay(self._wanted, rows):
-                raise LedgerError(
+            if event.number < self.began_at:
+                self.proposer.remember(rows)
+            elif not self.proposer.replay(self._wanted, rows):
+                raise OtherProposals(
                     f"{self.ledger.path}: the controller proposes other rules than the ledger holds, so the search cannot go on "
                     "exactly; it was made by other versions or settings"
                 )
@@ -177,3 +178,9 @@ class SearchEngine:
             self._record_update()
         self.again = sorted(self.under_way)
         self.progress.resumed()
+
+    def _recorded_rewards(self, trial: int) -> list[RewardRow]:
+        rewards = self.ledger.rewards(trial)
+        if [row.id for row in self.under_way.get(trial, [])] != [reward.proposal for reward in rewards]:
+            raise damaged(self.ledger.path, f"the rewards of trial {trial}")
+        return rewards

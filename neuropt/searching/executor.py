@@ -32,10 +32,6 @@ class Engine(Protocol):
         """Take the result of a trial."""
         ...
 
-    def fail(self, number: int, reason: str) -> None:
-        """Take note that a trial could not be done."""
-        ...
-
 
 class Executor(Protocol):
     """Trains children of one task."""
@@ -54,7 +50,7 @@ class Executor(Protocol):
 
 
 class InProcessExecutor:
-    """Trains in this process, one work after the other. It cannot end a child that hangs; Ray's executor can.
+    """Trains in this process, one work after the other. It cannot end a child that hangs, exits or takes all memory; `TuneExecutor` can.
 
     Args:
         task: of all works.

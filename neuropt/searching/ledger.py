@@ -2,7 +2,7 @@
 
 Two kinds of events make a search, in one order: the controller is asked (`asked`), and it is told (`told`). Each is one transaction,
 written before the search goes on, so replaying the events in their order through a fresh controller brings it to where it was. Rows are
-added, never changed.
+added, never changed. Each result names its environment: versions, threads, and hashes of the data and the first weights.
 """
 
 from __future__ import annotations
@@ -13,34 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
+from neuropt.searching.ledger_file import FACTS, LedgerError, create_file, damaged, open_file, speaking
 from neuropt.training.children import Child
-
-SCHEMA_VERSION = 1
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE asked (trial INTEGER PRIMARY KEY, event INTEGER NOT NULL UNIQUE);
-CREATE TABLE proposals (
-    id INTEGER PRIMARY KEY, trial INTEGER NOT NULL REFERENCES asked, tokens TEXT NOT NULL, rule TEXT NOT NULL, key TEXT NOT NULL,
-    status TEXT NOT NULL CHECK (status IN ('new', 'duplicate', 'rejected')),
-    original INTEGER, reason TEXT, negated INTEGER NOT NULL, scale REAL);
-CREATE TABLE told (trial INTEGER PRIMARY KEY REFERENCES asked, event INTEGER NOT NULL UNIQUE, seconds REAL, device TEXT);
-CREATE TABLE rewards (
-    proposal INTEGER PRIMARY KEY REFERENCES proposals, status TEXT NOT NULL CHECK (status IN ('trained', 'failed')),
-    reward REAL NOT NULL, accuracy REAL, loss REAL, learning_rate REAL, reason TEXT);
-CREATE TABLE children (
-    proposal INTEGER NOT NULL REFERENCES proposals, learning_rate REAL NOT NULL, seed INTEGER NOT NULL, status TEXT NOT NULL,
-    steps INTEGER NOT NULL, train_loss REAL, loss REAL, accuracy REAL, PRIMARY KEY (proposal, learning_rate, seed)) WITHOUT ROWID;
-CREATE TABLE updates (number INTEGER PRIMARY KEY, metrics TEXT NOT NULL);
-CREATE TABLE works (work TEXT PRIMARY KEY, done TEXT NOT NULL);
-CREATE TABLE finalists (position INTEGER PRIMARY KEY, row TEXT NOT NULL);
-"""
-
-
-class LedgerError(ValueError):
-    """A ledger that cannot be read or written: names the file and the way out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +74,7 @@ class RewardRow:
 class Event:
     """One step of a search, as recorded: the asking or the telling of a trial."""
 
+    number: int
     kind: Literal["asked", "told"]
     trial: int
 
@@ -122,30 +99,56 @@ class FoundRule:
     learning_rate: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """What results depend on besides the configuration.
+
+    Args:
+        number: 1 for that in which the run was begun; one more each time that a change was accepted.
+        event: the first event after it.
+        facts: versions, machine, threads, hashes.
+        first_proposal, first_update: where the controller began afresh here, the number of its first proposal and the number of updates
+            before; else None.
+    """
+
+    number: int
+    event: int
+    facts: Mapping[str, str]
+    first_proposal: int | None
+    first_update: int | None
+
+
+class Beginning(NamedTuple):
+    """Where a controller began.
+
+    Args:
+        event: the first that it took part in.
+        first_proposal: number of its first proposal.
+        first_update: updates that were recorded before.
+    """
+
+    event: int
+    first_proposal: int
+    first_update: int
+
+
 class Ledger:
     """An open ledger. Use `create_ledger` or `open_ledger`."""
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self.path, self.connection = path, connection
         self.events = self._count_events()
+        environments = self.environments()
+        self.environment = environments[-1].number if environments else None
 
     def _count_events(self) -> int:
         query = "SELECT max(event) FROM (SELECT event FROM asked UNION ALL SELECT event FROM told)"
-        with self._speaking():
-            last = self.connection.execute(query).fetchone()[0]
-        return 0 if last is None else last + 1
-
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Turn what SQLite says into one line that names the file."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise LedgerError(f"{self.path}: {error}; nothing was changed. {_cure(error)}") from error
+        last = self._rows(query)[0][0]
+        return 0 if last is None else int(str(last)) + 1
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._speaking(), self.connection:
+        with speaking(self.path), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
             yield self.connection
 
@@ -165,13 +168,28 @@ class Ledger:
     def write_told(self, trial: int, rewards: Sequence[RewardRow], seconds: float, device: str) -> None:
         """Record the results of a trial; the controller may learn from them once this returns."""
         with self._transaction() as db:
-            db.execute("INSERT INTO told VALUES (?, ?, ?, ?)", (trial, self.events, seconds, device))
+            query = "INSERT INTO told (trial, event, seconds, device, environment) VALUES (?, ?, ?, ?, ?)"
+            db.execute(query, (trial, self.events, seconds, device, self.environment))
             db.executemany("INSERT INTO rewards VALUES (?, ?, ?, ?, ?, ?, ?)", [_reward_values(r) for r in rewards])
             db.executemany(
                 "INSERT INTO children VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [_child_values(r.proposal, child) for r in rewards for child in r.children],
             )
         self.events += 1
+
+    def write_environment(self, facts: Mapping[str, str], afresh: bool = False) -> None:
+        """Record that the search goes on in another environment; results from now on name it.
+
+        Args:
+            facts: all of them.
+            afresh: whether the controller begins again here, since in the new environment it proposes other rules than it did.
+        """
+        number = (self.environment or 0) + 1
+        row = (number, self.events, json.dumps(dict(facts)))
+        first = "coalesce((SELECT max(id) + 1 FROM proposals), 0), coalesce((SELECT max(number) FROM updates), 0)"
+        with self._transaction() as db:
+            db.execute(f"INSERT INTO environments SELECT ?, ?, ?, {first if afresh else 'NULL, NULL'}", row)
+        self.environment = number
 
     def write_update(self, number: int, metrics: Mapping[str, float]) -> None:
         """Record what the controller said of its update `number`."""
@@ -181,7 +199,7 @@ class Ledger:
     def write_work(self, work: str, done: str) -> None:
         """Record a piece of work of the finalists and what came of it, both as JSON, so that none is done twice."""
         with self._transaction() as db:
-            db.execute("INSERT INTO works VALUES (?, ?)", (work, done))
+            db.execute("INSERT INTO works (work, done, environment) VALUES (?, ?, ?)", (work, done, self.environment))
 
     def works(self) -> dict[str, str]:
         """Return the works of the finalists that are done, as JSON."""
@@ -195,19 +213,44 @@ class Ledger:
     # -- reading -------------------------------------------------------------------------------------------------------------------
 
     def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        with self._speaking():
+        with speaking(self.path):
             return self.connection.execute(query, values).fetchall()
 
     def meta(self) -> dict[str, str]:
         """Return what a run is."""
         return {str(key): str(value) for key, value in self._rows("SELECT key, value FROM meta")}
 
+    def environments(self) -> list[Environment]:
+        """Return the environments of a run, the first one first; none for a file of schema 1 that is only read."""
+        if not self._rows("SELECT 1 FROM sqlite_master WHERE name = 'environments'"):
+            return []
+        rows = self._rows("SELECT number, event, facts, first_proposal, first_update FROM environments ORDER BY number")
+        return [
+            Environment(number, event, self._json(facts, dict, f"environment {number}"), proposal, update)  # type: ignore[arg-type]  # typed by the schema
+            for number, event, facts, proposal, update in rows
+        ]
+
+    def facts(self) -> Mapping[str, str]:
+        """Return the facts of the present environment; schema 1 kept them in `meta`."""
+        environments = self.environments()
+        return environments[-1].facts if environments else {k: v for k, v in self.meta().items() if k in FACTS}
+
+    def beginning(self) -> Beginning:
+        """Return where the present controller began: at the start of the run, unless a change was accepted that made it begin again."""
+        for environment in reversed(self.environments()):
+            if environment.first_proposal is not None and environment.first_update is not None:
+                return Beginning(environment.event, environment.first_proposal, environment.first_update)
+        return Beginning(0, 0, 0)
+
     def history(self) -> list[Event]:
         """Return all events in their order."""
         rows = self._rows(
             "SELECT 'asked', trial, event FROM asked UNION ALL SELECT 'told', trial, event FROM told ORDER BY 3"
         )
-        return [Event("asked" if kind == "asked" else "told", int(str(trial))) for kind, trial, _ in rows]
+        return [
+            Event(int(str(number)), "asked" if kind == "asked" else "told", int(str(trial)))
+            for kind, trial, number in rows
+        ]
 
     def proposals(self, trial: int) -> list[ProposalRow]:
         """Return the proposals of one trial, in their order."""
@@ -215,10 +258,24 @@ class Ledger:
             "SELECT id, tokens, rule, key, status, original, reason, negated, scale FROM proposals WHERE trial = ? ORDER BY id",
             trial,
         )
-        return [
-            ProposalRow(i, tuple(json.loads(tokens)), rule, key, status, original, reason, bool(negated), scale)  # type: ignore[arg-type]  # typed by the schema
-            for i, tokens, rule, key, status, original, reason, negated, scale in rows
-        ]
+        return [self._proposal(*row) for row in rows]
+
+    def _proposal(self, number: Any, tokens: Any, rule: Any, key: Any, status: Any, *rest: Any) -> ProposalRow:
+        found = self._json(tokens, list, f"the token string of proposal {number}")
+        original, reason, negated, scale = rest
+        if not all(isinstance(token, int) for token in found) or not isinstance(scale, float | None):
+            raise damaged(self.path, f"proposal {number}")
+        return ProposalRow(number, tuple(found), rule, key, status, original, reason, bool(negated), scale)
+
+    def _json(self, text: object, kind: type, what: str) -> Any:
+        """Read JSON in a row; what the file holds may be anything."""
+        try:
+            found = json.loads(str(text))
+        except ValueError:
+            found = None
+        if not isinstance(found, kind):
+            raise damaged(self.path, what)
+        return found
 
     def rewards(self, trial: int) -> list[RewardRow]:
         """Return the results of one trial, without its children."""
@@ -227,7 +284,10 @@ class Ledger:
             "FROM rewards r JOIN proposals p ON p.id = r.proposal WHERE p.trial = ? ORDER BY proposal",
             trial,
         )
-        return [RewardRow(*row) for row in rows]  # type: ignore[arg-type]  # typed by the schema
+        for number, _, *values, _ in rows:
+            if not isinstance(values[0], float) or not all(isinstance(value, float | None) for value in values):
+                raise damaged(self.path, f"the reward of proposal {number}")
+        return [RewardRow(*row) for row in rows]  # type: ignore[arg-type]  # checked
 
     def last_update(self) -> int:
         """Return the number of the controller's last recorded update; 0 before the first."""
@@ -247,14 +307,21 @@ class Ledger:
             "WHERE r.status = 'trained' ORDER BY reward DESC, loss IS NULL, loss, p.id LIMIT ?",
             count,
         )
-        return [FoundRule(position, *row) for position, row in enumerate(rows, 1)]  # type: ignore[arg-type]  # typed by the schema
+        for _, rule, *values in rows:
+            if not isinstance(rule, str) or not all(isinstance(value, float | None) for value in values):
+                raise damaged(self.path, f"the reward of {rule!r:.80}")
+        return [FoundRule(position, *row) for position, row in enumerate(rows, 1)]  # type: ignore[arg-type]  # checked
 
     def earned(self) -> list[tuple[tuple[int, ...], float]]:
         """Return the string and the reward of every trained rule, in the order of asking."""
         rows = self._rows(
-            "SELECT tokens, reward FROM rewards r JOIN proposals p ON p.id = r.proposal WHERE r.status = 'trained' ORDER BY p.id"
+            "SELECT p.id, tokens, reward FROM rewards r JOIN proposals p ON p.id = r.proposal WHERE r.status = 'trained' ORDER BY p.id"
         )
-        return [(tuple(json.loads(str(tokens))), float(str(reward))) for tokens, reward in rows]
+        for number, _, reward in rows:
+            if not isinstance(reward, float):
+                raise damaged(self.path, f"the reward of proposal {number}")
+        found = [(self._json(tokens, list, f"the token string of proposal {number}"), r) for number, tokens, r in rows]
+        return [(tuple(tokens), float(str(reward))) for tokens, reward in found]
 
     def failures(self, count: int) -> list[str]:
         """Return the reasons of the first rules that failed."""
@@ -270,67 +337,27 @@ class Ledger:
         self.connection.close()
 
 
-def create_ledger(path: Path, meta: Mapping[str, str] | None = None) -> Ledger:
-    """Start a ledger, with what the run is, in one transaction.
+def create_ledger(path: Path, meta: Mapping[str, str] | None = None, facts: Mapping[str, str] | None = None) -> Ledger:
+    """Start a ledger, with what the run is and in which environment, in one step.
 
     Raises:
         LedgerError: the file exists, or cannot be written.
     """
-    if path.exists():
-        raise LedgerError(f"{path} exists already; go on with it by --resume, or choose another --run")
-    try:
-        connection = _connect(f"{path.resolve().as_uri()}?mode=rwc")
-        with connection:
-            connection.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA.split(";\n"):
-                connection.execute(statement)
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", (meta or {}).items())
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    except sqlite3.Error as error:
-        raise LedgerError(f"{path} cannot be written: {error}. {_cure(error)}") from error
-    return Ledger(path, connection)
+    return Ledger(path, create_file(path, meta or {}, facts or {}))
 
 
 def open_ledger(path: Path, read_only: bool = True) -> Ledger:
-    """Open the ledger of a run.
+    """Open the ledger of a run; one that is to be written is checked, and brought to the present schema.
 
     Raises:
         LedgerError: no such file, not a ledger, damaged, or written by a newer neuropt.
     """
-    if not path.is_file():
-        raise LedgerError(f"{path} does not exist; is this the folder of a run?")
+    connection = open_file(path, read_only)
     try:
-        connection = _connect(f"{path.resolve().as_uri()}?mode={'ro' if read_only else 'rw'}")
-        version = connection.execute("PRAGMA user_version").fetchone()[0]
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    except sqlite3.Error as error:
-        raise LedgerError(f"{path} is not a ledger, or is damaged: {error}. {_cure(error)}") from error
-    if version > SCHEMA_VERSION:
-        raise LedgerError(
-            f"{path} has schema {version}, but this neuropt reads up to {SCHEMA_VERSION}; use a newer neuropt"
-        )
-    if version < 1 or not {"meta", "asked", "proposals", "told", "rewards", "children"} <= tables:
-        raise LedgerError(f"{path} is an SQLite file, but not the ledger of a run")
-    return Ledger(path, connection)
-
-
-def _connect(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10.0)
-    if "mode=ro" not in uri:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-    return connection
-
-
-def _cure(error: sqlite3.Error) -> str:
-    text = str(error)
-    if "full" in text:
-        return "Free space on this disk and go on with --resume."
-    if "readonly" in text or "unable to open" in text:
-        return "Check that the folder exists and may be written."
-    if "locked" in text:
-        return "Another process uses this run; stop it first."
-    return "Copy the file away before trying anything with it."
+        return Ledger(path, connection)
+    except LedgerError:
+        connection.close()
+        raise
 
 
 def _reward_values(r: RewardRow) -> tuple[object, ...]:

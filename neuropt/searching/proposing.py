@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from controllers import Controller, Outcome, Proposal
-from neuropt.searching.ledger import ProposalRow
+from neuropt.searching.ledger import ProposalRow, RewardRow
 from search_space import SearchSpace, Trajectory, negate
 from search_space.graph import rule_graph
 from search_space.identity import identify_node
@@ -26,10 +26,11 @@ class Proposer:
         controller: who proposes.
         space: decodes.
         trajectory: recorded gradients of the task.
+        first: proposals are numbered from here; not from 0 where the controller began afresh in the middle of a run.
     """
 
-    def __init__(self, controller: Controller, space: SearchSpace, trajectory: Trajectory) -> None:
-        self.controller, self.space, self.trajectory = controller, space, trajectory
+    def __init__(self, controller: Controller, space: SearchSpace, trajectory: Trajectory, first: int = 0) -> None:
+        self.controller, self.space, self.trajectory, self.first = controller, space, trajectory, first
         self.seen: dict[str, int] = {}  # key -> the first proposal of the rule
         self.rejected: dict[str, str] = {}  # key -> reason
         self.rewards: dict[int, float] = {}
@@ -59,7 +60,7 @@ class Proposer:
         graph = rule_graph(rule)
         key = identify_node(graph).either
         self.barren += 1
-        row = ProposalRow(proposal.id, proposal.tokens, rule.text, key, "new", None, None, False, None)
+        row = ProposalRow(self.first + proposal.id, proposal.tokens, rule.text, key, "new", None, None, False, None)
         if key in self.seen:
             return replace(row, status="duplicate", original=self.seen[key])
         if key in self.rejected:
@@ -68,7 +69,7 @@ class Proposer:
         if not screening.accepted:
             self.rejected[key] = screening.reason or "rejected"
             return replace(row, status="rejected", reason=self.rejected[key])
-        self.seen[key] = proposal.id
+        self.seen[key] = row.id
         self.barren = 0
         negated = screening.sign < 0
         text = negate(rule).text if negated else rule.text
@@ -79,9 +80,9 @@ class Proposer:
         outcomes = []
         for row in rows:
             if row.status == "duplicate" and row.original is not None:
-                outcomes.append(Outcome(row.id, row.tokens, "duplicate", self.rewards.get(row.original)))
+                outcomes.append(Outcome(row.id - self.first, row.tokens, "duplicate", self.rewards.get(row.original)))
             elif row.status == "rejected":
-                outcomes.append(Outcome(row.id, row.tokens, "rejected"))
+                outcomes.append(Outcome(row.id - self.first, row.tokens, "rejected"))
         self.controller.tell(outcomes)
 
     def replay(self, count: int, recorded: Sequence[ProposalRow]) -> bool:
@@ -93,18 +94,28 @@ class Proposer:
         while missing and position < len(recorded):
             asked = self.controller.ask(missing)
             batch = recorded[position : position + len(asked)]
-            if [(p.id, p.tokens) for p in asked] != [(row.id, row.tokens) for row in batch]:
+            if [(self.first + p.id, p.tokens) for p in asked] != [(row.id, row.tokens) for row in batch]:
                 return False
-            for row in batch:
-                self._remember(row)
+            self.remember(batch)
             self.tell_useless(batch)
             position += len(asked)
             missing -= sum(row.status == "new" for row in batch)
         return position == len(recorded)
 
-    def _remember(self, row: ProposalRow) -> None:
-        self.barren = 0 if row.status == "new" else self.barren + 1
-        if row.status == "new":
-            self.seen[row.key] = row.id
-        elif row.status == "rejected" and row.reason is not None:
-            self.rejected[row.key] = row.reason
+    def learn(self, rows: Sequence[ProposalRow], rewards: Sequence[RewardRow]) -> None:
+        """Tell the controller what became of rules that it proposed; of what it did not propose, only note the reward."""
+        outcomes = []
+        for row, reward in zip(rows, rewards, strict=True):
+            self.rewards[row.id] = reward.reward
+            if row.id >= self.first:
+                outcomes.append(Outcome(row.id - self.first, row.tokens, reward.status, reward.reward))
+        self.controller.tell(outcomes)
+
+    def remember(self, rows: Sequence[ProposalRow]) -> None:
+        """Know rules that were proposed once."""
+        for row in rows:
+            self.barren = 0 if row.status == "new" else self.barren + 1
+            if row.status == "new":
+                self.seen[row.key] = row.id
+            elif row.status == "rejected" and row.reason is not None:
+                self.rejected[row.key] = row.reason

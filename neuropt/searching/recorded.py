@@ -1,11 +1,13 @@
-"""An executor that records what it does in the ledger, and does nothing twice."""
+"""Finalists in the ledger: an executor that records what it does and does nothing twice, and the rows of the table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from neuropt.evaluating.row import Row
 from neuropt.searching.executor import Engine, Executor
 from neuropt.searching.ledger import Ledger
+from neuropt.searching.ledger_file import damaged
 from neuropt.training.work import Done, Work
 
 
@@ -30,7 +32,7 @@ class RecordedExecutor:
         waiting: list[int] = []
         for position, work in enumerate(works):
             if (text := known.get(work.to_json())) is not None:
-                yield position, Done.from_json(text)
+                yield position, self._read(text)
             else:
                 waiting.append(position)
         for index, done in self.executor.map([works[position] for position in waiting]):
@@ -38,5 +40,23 @@ class RecordedExecutor:
             self.ledger.write_work(works[position].to_json(), done.to_json())
             yield position, done
 
+    def _read(self, text: str) -> Done:
+        try:
+            return Done.from_json(text)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise damaged(self.ledger.path, "a result of the finalists (table works)") from None
+
     def close(self) -> None:
         """Nothing: the executor belongs to the search."""
+
+
+def finalist_rows(ledger: Ledger) -> list[Row]:
+    """Return the table of finalists; empty before there is one.
+
+    Raises:
+        LedgerError: a row that cannot be read.
+    """
+    try:
+        return [Row.from_json(text) for text in ledger.finalists()]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise damaged(ledger.path, "the table of finalists") from None

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
+from controllers import Controller
 from neuropt.config import SearchConfig, read_config
 from neuropt.searching.ledger import FoundRule, open_ledger
 
 RUNS = Path("runs")
 CONFIG, LEDGER, LOCK, CONTROLLER = "config.toml", "ledger.sqlite", "lock", "controller.pt"
+CONFIG_NEW = f"{CONFIG}.new"
 
 
 class RunError(ValueError):
@@ -47,12 +51,20 @@ def create_run(folder: Path, config: SearchConfig) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise RunError(f"{folder} is not empty; go on with it by --resume, or choose another --run")
-        with (folder / CONFIG).open("x", encoding="utf-8") as file:  # two searches at once: one of them is refused
-            file.write(config.to_toml())
+        _check_empty(folder)
+        with locked(folder):
+            _check_empty(folder)  # two searches at once: one of them is refused
+            new = folder / CONFIG_NEW
+            new.write_text(config.to_toml(), encoding="utf-8")
+            new.replace(folder / CONFIG)  # whole before it has its name, also if this process is killed
     except OSError as error:
         raise RunError(f"{folder} cannot be written: {error.strerror or error}") from None
+
+
+def _check_empty(folder: Path) -> None:
+    """Refuse a folder with anything in it but what a search leaves that was killed at its very start."""
+    if any(path.name not in (LOCK, CONFIG_NEW) for path in folder.iterdir()):
+        raise RunError(f"{folder} is not empty; go on with it by --resume, or choose another --run")
 
 
 def run_config(folder: Path) -> SearchConfig:
@@ -64,6 +76,25 @@ def run_config(folder: Path) -> SearchConfig:
     if not (folder / CONFIG).is_file():
         raise RunError(f"{folder} holds no run to resume: {folder / CONFIG} does not exist")
     return read_config(folder / CONFIG)
+
+
+def save_controller(folder: Path, controller: Controller) -> None:
+    """Keep the state of the controller at the end of a search.
+
+    Raises:
+        RunError: it cannot be written.
+    """
+    new = folder / f"{CONTROLLER}.new"
+    try:
+        with new.open("wb") as file:
+            torch.save(controller.state_dict(), file)
+        new.replace(folder / CONTROLLER)
+    except (OSError, RuntimeError) as error:  # torch raises RuntimeError where a disk is full
+        new.unlink(missing_ok=True)
+        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+        raise RunError(
+            f"{folder / CONTROLLER} cannot be written: {reason}. Free space and go on with --resume"
+        ) from None
 
 
 @contextmanager

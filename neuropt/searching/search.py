@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
-import platform
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-import torch
 from rich.console import Console
 
-from controllers import Controller, create_controller
-from neuropt.config import WHEREABOUTS, SearchConfig
+from controllers import Known, create_controller
+from neuropt.config import NEED_TUNE, WHEREABOUTS, SearchConfig
 from neuropt.evaluating.finalists import finalists
-from neuropt.evaluating.row import Row
 from neuropt.reporting.tables import print_rows
-from neuropt.searching.engine import SearchEngine, child_seeds
+from neuropt.searching.engine import OtherProposals, SearchEngine, child_seeds
 from neuropt.searching.executor import Executor, InProcessExecutor
-from neuropt.searching.ledger import Ledger, LedgerError, create_ledger, open_ledger
+from neuropt.searching.facts import is_begun, ledger_to_go_on_with, now, run_facts
+from neuropt.searching.ledger import Ledger, create_ledger
+from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import EXHAUSTED_AFTER, Proposer
-from neuropt.searching.recorded import RecordedExecutor
-from neuropt.searching.run_folder import CONTROLLER, LEDGER, RunError, create_run, free_name, locked, run_config
+from neuropt.searching.recorded import RecordedExecutor, finalist_rows
+from neuropt.searching.run_folder import (
+    LEDGER,
+    RunError,
+    create_run,
+    free_name,
+    locked,
+    run_config,
+    save_controller,
+)
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
-from neuropt.tasks import get_task, initial_weights, load_task_data
-from neuropt.tasks.hashing import hash_tensors
+from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.recording import record_trajectory
 from neuropt.training.train import is_batched
@@ -34,7 +39,12 @@ from search_space import SearchSpace, load_space, parse_rule
 
 
 def run_search(
-    config: SearchConfig, run: Path | str | None = None, *, resume: bool = False, console: Console | None = None
+    config: SearchConfig,
+    run: Path | str | None = None,
+    *,
+    resume: bool = False,
+    accept_changes: bool = False,
+    console: Console | None = None,
 ) -> Path:
     """Search for update rules, train the best again on fresh seeds beside tuned built-ins, and print the table.
 
@@ -42,6 +52,7 @@ def run_search(
         config: what to do; `resume` goes on with the run's own, but for where it is trained (`WHEREABOUTS`) if that is given.
         run: folder of the run; None takes a new one under `runs/`.
         resume: go on with the run in that folder; nothing that is finished is trained again.
+        accept_changes: resume also with other versions, data or first weights than the run had; the ledger records the change.
         console: where to show progress and the table; None shows nothing.
 
     Returns:
@@ -51,17 +62,20 @@ def run_search(
         ValueError: a bad name, folder, ledger or address, in one line.
         KeyboardInterrupt: interrupted; what is finished is in the ledger and `resume` goes on.
     """
+    if accept_changes and not resume:
+        raise ValueError("accept_changes is for a run that goes on: it needs resume")
     run = None if run is None else Path(run)
     if resume:
         if run is None:
             raise RunError("resume needs the folder of the run: --run DIR")
         usual = SearchConfig()
         moved = {name: value for name in WHEREABOUTS if (value := getattr(config, name)) != getattr(usual, name)}
-        config = replace(run_config(run), **moved)
+        left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
+        config = replace(run_config(run), **(left | moved))
     if config.batched == "yes" and not is_batched(get_task(config.task)):
         raise ValueError(f"batched yes needs a task whose model is an MLP, but {config.task} is trained one at a time")
     task, space = _task(config), load_space(config.space, config.groups)
-    controller = create_controller(config.controller, space, config.seed)
+    create_controller(config.controller, space, config.seed)  # a wrong name is refused before anything is written
     data = load_task_data(task, Path(config.data_dir) if config.data_dir else None)
     folder = (
         run if run is not None else free_name(f"{space.name}-{space.groups}-{_stem(config.controller)}-{task.name}")
@@ -69,20 +83,29 @@ def run_search(
     if not resume:
         known_strings(config, space)  # what is wrong with it is said before there is a folder
         create_run(folder, config)
-    with locked(folder), closing(_ledger(folder / LEDGER, config, space, run_facts(config, task, data))) as ledger:
-        _search(config, task, data, space, controller, ledger, folder, console)
+    with locked(folder), closing(_ledger(folder, config, task, data, space, accept_changes, console)) as ledger:
+        _search(config, task, data, space, ledger, folder, accept_changes, console)
     return folder
 
 
-def _ledger(path: Path, config: SearchConfig, space: SearchSpace, facts: dict[str, str]) -> Ledger:
+def _ledger(
+    folder: Path,
+    config: SearchConfig,
+    task: Task,
+    data: TaskData,
+    space: SearchSpace,
+    accept_changes: bool,
+    console: Console | None,
+) -> Ledger:
     """Start the ledger of a run, or open it and check that the run can go on here."""
-    if not path.exists() or path.stat().st_size == 0:  # empty: killed while it was made
-        path.unlink(missing_ok=True)
+    facts = run_facts(config, task, data)
+    if not is_begun(folder / LEDGER):
         # recorded, so that the search goes on exactly even where an earlier run has changed meanwhile
-        return create_ledger(path, {**facts, "warm_start": known_to_json(known_strings(config, space))})
-    ledger = open_ledger(path, read_only=False)
-    _check_facts(ledger, facts)
-    return ledger
+        known = known_to_json(known_strings(config, space))
+        return create_ledger(
+            folder / LEDGER, {"created": now(), "config": config.to_toml(), "warm_start": known}, facts
+        )
+    return ledger_to_go_on_with(folder / LEDGER, facts, accept_changes, console)
 
 
 def _search(
@@ -90,29 +113,25 @@ def _search(
     task: Task,
     data: TaskData,
     space: SearchSpace,
-    controller: Controller,
     ledger: Ledger,
     folder: Path,
+    accept_changes: bool,
     console: Console | None,
 ) -> None:
     if ledger.finalists():  # nothing is left to do
         show_finalists(folder, ledger, config, console)
         return
-    controller.begin(known_from_json(ledger.meta().get("warm_start", "[]")))
-    proposer = Proposer(controller, space, record_trajectory(task, data))
     if console is not None:
         console.print(
             f"{folder}: {space.name}, {space.groups} groups, {config.controller}, {task.name} ({_short(data)})"
         )
-    progress = Progress(config.rules, console)
-    engine = SearchEngine(config, proposer, task, ledger, progress)
-    engine.resume()
+    engine = _resumed(config, task, data, space, ledger, accept_changes, console)
     executor = make_executor(config, task, data)
     try:
-        with progress:
+        with engine.progress:
             executor.search(engine)
-        torch.save(controller.state_dict(), folder / CONTROLLER)
-        if proposer.exhausted and console is not None:
+        save_controller(folder, engine.controller)
+        if engine.proposer.exhausted and console is not None:
             console.print(
                 f"The space is exhausted: {EXHAUSTED_AFTER:,} proposals in a row held no new rule. "
                 f"{engine.rules} of {config.rules} rules were found."
@@ -122,6 +141,49 @@ def _search(
     finally:
         executor.close()
     show_finalists(folder, ledger, config, console)
+
+
+def _resumed(
+    config: SearchConfig,
+    task: Task,
+    data: TaskData,
+    space: SearchSpace,
+    ledger: Ledger,
+    accept_changes: bool,
+    console: Console | None,
+) -> SearchEngine:
+    """Return the engine, where the ledger left off.
+
+    Where versions were changed, the controller may propose other rules than it did. If that is accepted it begins afresh, and knows the
+    rules of the ledger as duplicates.
+    """
+
+    def engine() -> SearchEngine:
+        controller = create_controller(config.controller, space, config.seed)
+        controller.begin(_known(ledger))
+        proposer = Proposer(controller, space, record_trajectory(task, data))
+        return SearchEngine(config, proposer, task, ledger, Progress(config.rules, console))
+
+    found = engine()
+    try:
+        found.resume()
+    except OtherProposals:
+        if not accept_changes:
+            raise
+        ledger.write_environment(ledger.facts(), afresh=True)
+        if console is not None:
+            console.print(f"{ledger.path}: the controller proposes other rules now; it begins afresh", soft_wrap=True)
+        found = engine()
+        found.resume()
+    return found
+
+
+def _known(ledger: Ledger) -> list[Known]:
+    """Return what the search began from, as recorded."""
+    try:
+        return known_from_json(ledger.meta().get("warm_start", "[]"))
+    except (ValueError, TypeError):
+        raise damaged(ledger.path, "what the search began from (table meta)") from None
 
 
 def _check_trained(ledger: Ledger) -> None:
@@ -161,9 +223,9 @@ def _finish(
 
 def show_finalists(folder: Path, ledger: Ledger, config: SearchConfig, console: Console | None) -> None:
     """Print the table of a run."""
-    texts = ledger.finalists()
-    if console is not None and texts:
-        print_rows([Row.from_json(text) for text in texts], f"Finalists of {folder} on {config.task}", console)
+    rows = finalist_rows(ledger)
+    if console is not None and rows:
+        print_rows(rows, f"Finalists of {folder} on {config.task}", console)
 
 
 def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
@@ -172,33 +234,8 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
         return InProcessExecutor(task, data)
     from neuropt.searching.tune_executor import TuneExecutor
 
-    return TuneExecutor(task, Path(config.data_dir) if config.data_dir else None, config.address, config.workers)
-
-
-def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str]:
-    """Return what the numbers of a run depend on, for its ledger."""
-    weights = hash_tensors(*(initial_weights(task, seed) for seed in child_seeds(config)))
-    return {
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "config": config.to_toml(),
-        "data_sha256": data.sha256,
-        "weights_sha256": weights,
-        "neuropt": version("neuropt"),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-
-
-def _check_facts(ledger: Ledger, facts: dict[str, str]) -> None:
-    """Refuse to go on with other data, weights or versions than a run began with."""
-    recorded = ledger.meta()
-    for name in ("data_sha256", "weights_sha256", "neuropt", "torch"):
-        if recorded.get(name) != facts[name]:
-            raise LedgerError(
-                f"{ledger.path} was made with {name} {recorded.get(name)}, but here it is {facts[name]}; "
-                "resume where they are the same, or start a new run"
-            )
+    data_dir = Path(config.data_dir) if config.data_dir else None
+    return TuneExecutor(task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory)
 
 
 def _task(config: SearchConfig) -> Task:

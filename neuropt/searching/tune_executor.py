@@ -1,7 +1,7 @@
 """Run a search on Ray Tune: trials are pieces of work, workers are actors that live as long as the search.
 
-The engine is a Tune `Searcher`: Tune asks it for the next trial when an actor is free and hands it each result. Everything that must
-survive is in the ledger, so Tune writes no checkpoints and loggers of its own. This is the one module that imports Ray's Tune.
+Everything that must survive is in the ledger, so Tune writes no checkpoints and loggers of its own. Ray is imported here, in
+`ray_worker` and in `tune_searcher` alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -21,12 +21,17 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune.search import Searcher
+from ray.cloudpickle import dumps  # pyright: ignore[reportAttributeAccessIssue]  # Ray has no annotations
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError
 
-from neuropt.searching.executor import Engine, Trial
+from neuropt.searching.executor import Engine
+from neuropt.searching.guard_process import GuardDied, WorkerError, environment
+from neuropt.searching.limits import GIB, usual_seconds
+from neuropt.searching.ray_worker import ERROR, REMOTE_WORK, RESULT, Order, Worker
+from neuropt.searching.tune_searcher import RETRIES, EngineSearcher, died, joined, one_by_one
 from neuropt.tasks import load_task_data
-from neuropt.tasks.task import Task, TaskData
-from neuropt.training.work import Done, Work, do_work
+from neuropt.tasks.task import Task
+from neuropt.training.work import Done, Work
 
 ENVIRONMENT = {
     "TUNE_GLOBAL_CHECKPOINT_S": "100000000",  # the ledger is the record
@@ -39,6 +44,9 @@ ENVIRONMENT = {
 """Settings of Ray that belong to every search; those that the user set stay."""
 
 CONNECT_SECONDS = 5.0
+UNLIMITED = 2.0**32
+"""GiB of memory for a worker where Ray does not know what its machine has."""
+DEATHS = (WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
 PACKAGES = ("neuropt", "controllers", "search_space")
 
 
@@ -47,34 +55,44 @@ class RayError(ValueError):
 
 
 class TuneExecutor:
-    """Trains on the processes of a Ray cluster.
+    """Trains on the processes of a Ray cluster, each child within limits that are enforced: see `Guard`.
 
     Args:
         task: of all works.
         data_dir: where workers find its data.
         address: HOST:PORT of a running cluster; None starts one on this machine, for as long as the executor lives.
         workers: trials at the same time; None for every CPU.
+        child_seconds: of wall-clock time that a child may take; None for `usual_seconds`.
+        child_memory: GiB that training may add to a worker; None for an equal share of the machine's.
 
     Raises:
         RayError: no cluster at the address.
     """
 
     def __init__(
-        self, task: Task, data_dir: Path | None = None, address: str | None = None, workers: int | None = None
+        self,
+        task: Task,
+        data_dir: Path | None = None,
+        address: str | None = None,
+        workers: int | None = None,
+        child_seconds: float | None = None,
+        child_memory: float | None = None,
     ) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        self.task, self.data_dir = task, data_dir
+        data = load_task_data(task, data_dir)
         self.own = not ray.is_initialized()
         if self.own:
             _connect(address, workers)
         self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        limits = (child_seconds or usual_seconds(task, data), int((child_memory or _share(self.workers)) * GIB))
+        facts = tuple(environment(data.sha256).items())
+        self.order = Order(dumps(task), data_dir, limits, facts)
 
     def search(self, engine: Engine) -> None:
         """Run the engine's trials until it is finished."""
-        searcher = _EngineSearcher(engine)
-        parameters: dict[str, Any] = {"task": self.task, "data_dir": self.data_dir}
-        trainable = tune.with_resources(tune.with_parameters(_Worker, **parameters), {"cpu": 1})
+        searcher = EngineSearcher(engine)
+        trainable = tune.with_resources(tune.with_parameters(Worker, order=self.order), {"cpu": 1})
         with tempfile.TemporaryDirectory(prefix="neuropt-tune-") as folder:
             tuner = tune.Tuner(
                 trainable,
@@ -90,10 +108,13 @@ class TuneExecutor:
                     storage_path=folder,
                     verbose=0,
                     callbacks=[],
-                    failure_config=tune.FailureConfig(max_failures=2),
+                    failure_config=tune.FailureConfig(max_failures=RETRIES),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),
             )
+            logging.getLogger("ray.tune").setLevel(
+                logging.CRITICAL
+            )  # it prints tracebacks of what the ledger gives the reason of
             with _own_interrupt():
                 tuner.fit()
         if searcher.error is not None:
@@ -103,17 +124,44 @@ class TuneExecutor:
 
     def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
         """Do the works and yield (position, result) as they are done."""
-        task, data_dir = ray.put(self.task), self.data_dir
-        waiting = {_remote_work.remote(task, data_dir, work.to_json()): i for i, work in enumerate(works)}
-        while waiting:
-            ready, _ = ray.wait(list(waiting))
-            for reference in ready:
-                yield waiting.pop(reference), Done.from_json(ray.get(reference))
+        order = ray.put(self.order)
+        start = REMOTE_WORK.options(max_retries=RETRIES, retry_exceptions=[GuardDied])
+        waiting = {start.remote(order, work.to_json()): i for i, work in enumerate(works)}
+        with _noted_interrupts() as check:
+            while waiting:
+                ready, _ = ray.wait(list(waiting))
+                for reference in ready:
+                    position = waiting.pop(reference)
+                    done = _fetched(reference)
+                    yield position, done or joined([self._alone(order, work) for work in one_by_one(works[position])])
+                    check()
+
+    def _alone(self, order: Any, work: Work) -> Done:
+        """Train what killed its workers together with others, or alone once more."""
+        return _fetched(REMOTE_WORK.options(max_retries=0).remote(order, work.to_json())) or died()
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
         if self.own:
             ray.shutdown()
+
+
+def _fetched(reference: Any) -> Done | None:
+    """Return a result, or None if its workers died."""
+    try:
+        answer: Mapping[str, str] = ray.get(reference)
+    except (GuardDied, *DEATHS):
+        return None
+    if ERROR in answer:
+        raise WorkerError(answer[ERROR])
+    return Done.from_json(answer[RESULT])
+
+
+def _share(workers: int) -> float:
+    """Return the GiB of memory for a worker where none is given: the least that a node has for each trial on it."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and "memory" in node["Resources"]]
+    shares = [float(node["memory"]) / min(workers, max(1.0, float(node.get("CPU", 1.0)))) for node in nodes]
+    return min(shares) / GIB if shares else UNLIMITED
 
 
 @contextmanager
@@ -125,6 +173,31 @@ def _own_interrupt() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _noted_interrupts() -> Iterator[Callable[[], None]]:
+    """Note Ctrl-C as well as raising it: Python ignores what is raised in a finaliser, and then the next check raises it."""
+    noted: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        noted.append(number)
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if noted:
+            raise KeyboardInterrupt
+
+    ours = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if ours:
+        signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _connect(address: str | None, workers: int | None) -> None:
@@ -184,90 +257,3 @@ def _folder(package: str) -> Path:
 
 def _trial_folder(trial: Any) -> str:
     return str(trial.trial_id)
-
-
-class _EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
-    """The engine, as Tune sees it. What the engine raises ends the search and is raised again by the executor."""
-
-    def __init__(self, engine: Engine | None) -> None:
-        super().__init__()
-        self._engine = engine
-        self.numbers: dict[str, int] = {}
-        self.finished = False
-        self.error: BaseException | None = None
-
-    def __reduce__(self) -> tuple[type[_EngineSearcher], tuple[None]]:
-        # Tune pickles its searcher for a restore that we never do; an engine holds an open file
-        return _EngineSearcher, (None,)
-
-    @property
-    def engine(self) -> Engine:
-        """The search."""
-        assert self._engine is not None
-        return self._engine
-
-    def suggest(self, trial_id: str) -> Any:
-        """Return the next trial, None for later, or FINISHED."""
-        if self.error is not None:
-            return Searcher.FINISHED
-        try:
-            trial = self.engine.next_trial()
-        except BaseException as error:  # noqa: BLE001  # Tune would swallow it; the executor raises it
-            self.error = error
-            return Searcher.FINISHED
-        if isinstance(trial, Trial):
-            self.numbers[trial_id] = trial.number
-            return {"work": trial.work.to_json()}
-        self.finished = trial == "finished"
-        return Searcher.FINISHED if self.finished else None
-
-    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Hand a result to the engine."""
-        number = self.numbers.pop(trial_id, None)
-        if number is None or self.error is not None:
-            return
-        try:
-            if error or result is None or "done" not in result or "neuropt_result" not in result:
-                self.engine.fail(number, "the worker died")
-            else:
-                self.engine.finish(number, Done.from_json(result["neuropt_result"]))
-        except BaseException as raised:  # noqa: BLE001  # as in `suggest`
-            self.error = raised
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the record."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the ledger is the record."""
-
-
-class _Worker(tune.Trainable):  # type: ignore[misc]  # Ray has no annotations
-    """An actor that loads the task once and trains one piece of work a trial."""
-
-    def setup(self, config: dict[str, Any], task: Task | None = None, data_dir: Path | None = None) -> None:
-        """Load the task's data, the first time."""
-        assert task is not None  # `with_parameters` fills it in
-        self.task, self.data_dir = task, data_dir
-        self.data: TaskData = load_task_data(task, data_dir)
-        self.work = config["work"]
-
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial."""
-        self.work = new_config["work"]
-        return True
-
-    def step(self) -> dict[str, Any]:
-        """Train."""
-        done = do_work(Work.from_json(self.work), self.task, self.data)
-        return {"neuropt_result": done.to_json(), "done": True}
-
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing to save: a trial that is interrupted is trained again."""
-
-    def load_checkpoint(self, checkpoint: Any) -> None:
-        """Nothing to load."""
-
-
-@ray.remote(num_cpus=1, max_retries=2)  # type: ignore[untyped-decorator]  # Ray has no annotations
-def _remote_work(task: Task, data_dir: Path | None, work: str) -> str:
-    return do_work(Work.from_json(work), task, load_task_data(task, data_dir)).to_json()

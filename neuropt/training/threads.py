@@ -7,12 +7,15 @@ from contextlib import contextmanager
 
 import torch
 
+CHILD_THREADS = 1
+"""Threads that a child is trained with."""
+
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Let torch use one thread meanwhile, and as many as before afterwards."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(CHILD_THREADS)
     try:
         yield
     finally:

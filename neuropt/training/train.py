@@ -74,10 +74,9 @@ def train_rules(
         raise ValueError(f"batched=True needs a task whose model is an MLP, but {what} is trained one at a time")
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
     together = is_batched(task, schedule) if batched is None else batched
-    size = population_rules(task, max(map(len, learning_rates), default=1), len(seeds)) if together else 1
     results: Results = []
     with denormals_flushed():
-        for chosen in _even_parts(len(rules), size):
+        for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), batched, schedule):
             some, rates = rules[chosen], learning_rates[chosen]
             cohort: Cohort
             if together:
@@ -89,6 +88,21 @@ def train_rules(
                 cohort = OneAtATime(task, data, factories, rates, seeds, schedule=schedule)
             results += race(cohort, task, splits, halving)
     return results
+
+
+def cohort_slices(
+    task: Task, rates: Sequence[int], seeds: int, batched: bool | None, schedule: str = CONSTANT
+) -> list[slice]:
+    """Return which rules train together.
+
+    Args:
+        task: of the children.
+        rates: how many learning rates each rule has.
+        seeds: how many.
+        batched, schedule: as in `train_rules`.
+    """
+    together = is_batched(task, schedule) if batched is None else batched
+    return _even_parts(len(rates), population_rules(task, max(rates, default=1), seeds) if together else 1)
 
 
 def _check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:

@@ -16,7 +16,7 @@ from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import Child, Results
 from neuropt.training.threads import one_thread
-from neuropt.training.train import train_optimizer, train_rules
+from neuropt.training.train import cohort_slices, train_optimizer, train_rules
 from search_space import parse_rule
 
 
@@ -120,10 +120,14 @@ def do_work(work: Work, task: Task, data: TaskData) -> Done:
 
 
 def _train_together(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> list[Trained]:
-    try:
-        return [_trained(children) for children in _train(work, jobs, task, data)] if jobs else []
-    except Exception:  # noqa: BLE001  # whatever one rule raises must not take the others along; `_alone` records it
-        return [_alone(work, job, task, data) for job in jobs]
+    found: list[Trained] = []
+    rates = [len(job.learning_rates) for job in jobs]
+    for part in cohort_slices(task, rates, len(work.seeds), work.batched, work.schedule):
+        try:
+            found += [_trained(children) for children in _train(work, jobs[part], task, data)]
+        except Exception:  # noqa: BLE001  # whatever one rule raises must not take the others along; `_alone` records it
+            found += [_alone(work, job, task, data) for job in jobs[part]]
+    return found
 
 
 def _alone(work: Work, job: Job, task: Task, data: TaskData) -> Trained:

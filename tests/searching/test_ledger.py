@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 
 from neuropt.searching.ledger import (
-    SCHEMA_VERSION,
     Ledger,
-    LedgerError,
     ProposalRow,
     RewardRow,
     create_ledger,
     open_ledger,
 )
+from neuropt.searching.ledger_file import SCHEMA_VERSION, LedgerError
 from neuropt.training.children import Child
 
 

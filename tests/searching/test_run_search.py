@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from neuropt.config import SearchConfig, read_config
-from neuropt.searching.ledger import LedgerError
+from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.run_folder import RunError, best_rules, find_run
 from neuropt.searching.search import run_search
 
@@ -39,6 +39,14 @@ def test_a_run_killed_before_its_ledger_was_made_can_be_resumed(tmp_path: Path) 
     assert len(best_rules(run_search(CONFIG, tmp_path, resume=True), 10)) == CONFIG.rules
 
 
+def test_a_run_of_ray_goes_on_in_this_process_which_has_no_limits(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text(
+        replace(CONFIG, executor="tune", child_seconds=60, child_memory=0.5, finalists=0).to_toml(), encoding="utf-8"
+    )
+    run_search(SearchConfig(executor="in-process"), tmp_path, resume=True)
+    assert len(best_rules(tmp_path, 10)) == CONFIG.rules
+
+
 def test_other_data_are_noticed_on_resume(tmp_path: Path) -> None:
     folder = run_search(CONFIG, tmp_path / "run")
     (folder / "config.toml").write_text(replace(CONFIG, seed=1).to_toml(), encoding="utf-8")
@@ -62,6 +70,10 @@ def test_children_of_a_convolution_cannot_be_batched(tmp_path: Path) -> None:
         {"data_dir": 5},
         {"rules": True},
         {"seed": -1},
+        {"child_seconds": "short"},
+        {"child_seconds": 0.0},
+        {"child_memory": float("nan")},
+        {"child_memory": 1, "executor": "in-process"},
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_by_name(values: dict[str, object]) -> None:

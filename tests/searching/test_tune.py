@@ -1,25 +1,20 @@
 """Real Ray: one start for the whole module."""
 
+import os
+import signal
+import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from neuropt.searching.executor import InProcessExecutor, Trial
-from neuropt.searching.ledger import LedgerError
+from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.tune_executor import RayError, TuneExecutor
 from neuropt.training.work import Job, Work
 from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, run_small
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
-
-
-@pytest.fixture(scope="module")
-def executor() -> Iterator[TuneExecutor]:
-    executor = TuneExecutor(TASK, workers=2)
-    yield executor
-    executor.close()
 
 
 def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path) -> None:
@@ -43,6 +38,27 @@ def test_a_schedule_reaches_the_workers(executor: TuneExecutor) -> None:
     assert len(losses) == len(works), "each schedule trains otherwise"
 
 
+class Interrupting:
+    """Hears Ctrl-C while it is finalised, where Python ignores what is raised."""
+
+    def __del__(self) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_that_python_ignored_is_heard_with_the_next_result(
+    executor: TuneExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ignored: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda lost: ignored.append(lost.exc_type))
+    results = executor.map([Work((Job("g", (0.1,)),), (seed,), halving=False) for seed in range(3)])
+    next(results)
+    Interrupting()
+    assert ignored == [KeyboardInterrupt]
+    with pytest.raises(KeyboardInterrupt):
+        next(results)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 class Unwritable:
     """An engine whose ledger breaks at the second trial."""
 
@@ -54,9 +70,6 @@ class Unwritable:
 
     def finish(self, number: int, done: object) -> None:
         raise LedgerError("the disk is full")
-
-    def fail(self, number: int, reason: str) -> None:
-        raise AssertionError(reason)
 
 
 def test_what_the_engine_raises_ends_the_search_and_is_seen(executor: TuneExecutor, tmp_path: Path) -> None:

@@ -1,0 +1,135 @@
+"""The process of a guard, and how a Ray worker starts and asks it. A worker has threads and cannot fork; this process has none.
+
+`python -m neuropt.searching.guard_process FD PARENT` speaks over an inherited connection: first the task, then pieces of work as JSON.
+The worker's side needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib.metadata import version
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+"""Before torch and numpy are imported: a process with threads cannot be forked safely."""
+
+
+class GuardDied(RuntimeError):
+    """The guard itself was ended from outside; whoever asked may ask again elsewhere."""
+
+
+class WorkerError(ValueError):
+    """This machine cannot train what the driver wants: says why and names the machine."""
+
+
+class GuardProcess:
+    """A guard in a process of its own, which ends with this one.
+
+    Args:
+        task: pickled by the driver.
+        data_dir: where its data are.
+        limits: seconds and bytes of each child.
+        facts: of the driver's environment; a guard with others is refused.
+
+    Raises:
+        WorkerError: other versions or data here than at the driver, or no data.
+        GuardDied: it was ended.
+    """
+
+    def __init__(self, task: bytes, data_dir: Path | None, limits: tuple[float, int], facts: Mapping[str, str]) -> None:
+        self.connection, theirs = Pipe()
+        with theirs:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", __name__, str(theirs.fileno()), str(os.getpid())],
+                pass_fds=[theirs.fileno()],
+                env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                stdin=subprocess.DEVNULL,
+            )
+        answer = json.loads(self._ask(pickle.dumps((task, data_dir, limits))))
+        if "error" in answer:
+            self._refuse(answer["error"])
+        for name, expected in facts.items():
+            if answer["facts"].get(name) != expected:
+                self._refuse(f"{name} is {answer['facts'].get(name)}, but the driver has {expected}")
+
+    def train(self, work: str) -> str:
+        """Have a piece of work done, as JSON."""
+        return self._ask(work.encode()).decode()
+
+    def close(self) -> None:
+        """End the process, and its trainer with it."""
+        self.connection.close()
+        self.process.kill()
+        self.process.wait()
+
+    def _ask(self, message: bytes) -> bytes:
+        try:
+            self.connection.send_bytes(message)
+            return self.connection.recv_bytes()
+        except (EOFError, OSError):
+            self.close()
+            raise GuardDied(f"the guard of a worker on {platform.node()} ended: {self.process.returncode}") from None
+
+    def _refuse(self, reason: str) -> None:
+        self.close()
+        raise WorkerError(f"a worker on {platform.node()} cannot train: {reason}")
+
+
+def environment(data_sha256: str) -> dict[str, str]:
+    """Return what must be the same for driver and workers."""
+    return {name: version(name) for name in ("neuropt", "torch")} | {"data_sha256": data_sha256}
+
+
+def main() -> None:
+    """Serve one Ray worker until it is gone."""
+    from neuropt.searching.trainer import end_with_parent  # imports torch
+
+    end_with_parent(int(sys.argv[2]))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; this process ends with its worker
+    connection = Connection(int(sys.argv[1]))
+    try:
+        guard, sha256 = _guard(connection, *pickle.loads(connection.recv_bytes()))
+    except Exception as error:  # noqa: BLE001  # said to the driver, and by it to the user
+        _say(connection, {"error": f"{type(error).__name__}: {error}".split("\n")[0]})
+        return
+    _say(connection, {"facts": environment(sha256)})
+    from neuropt.training.work import Work
+
+    while True:
+        try:
+            work = Work.from_json(connection.recv_bytes().decode())
+        except EOFError:
+            return
+        connection.send_bytes(guard.train(work).to_json().encode())
+
+
+def _guard(connection: Connection, task: bytes, data_dir: Path | None, limits: tuple[float, int]) -> tuple[Any, str]:
+    import torch
+
+    from neuropt.searching.guard import Guard
+    from neuropt.searching.limits import Limits
+    from neuropt.tasks import load_task_data
+    from neuropt.training.threads import CHILD_THREADS
+
+    torch.set_num_threads(CHILD_THREADS)
+    known = pickle.loads(task)  # the driver's own, by way of Ray
+    data = load_task_data(known, data_dir)
+    return Guard(known, data, Limits(*limits), [connection]), data.sha256
+
+
+def _say(connection: Connection, answer: dict[str, Any]) -> None:
+    connection.send_bytes(json.dumps(answer).encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""The file of a ledger: made whole or not at all, opened only if it is sound, brought from earlier schemas to this one.
+
+A new file gets schema 1 and then every later step, the same steps that an old file gets, so there is one definition of each table.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+FACTS = ("neuropt", "torch", "python", "machine", "threads", "data_sha256", "weights_sha256")
+"""What numbers depend on besides the configuration: the names in `environments.facts`."""
+
+_SCHEMA_1 = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE asked (trial INTEGER PRIMARY KEY, event INTEGER NOT NULL UNIQUE);
+CREATE TABLE proposals (
+    id INTEGER PRIMARY KEY, trial INTEGER NOT NULL REFERENCES asked, tokens TEXT NOT NULL, rule TEXT NOT NULL, key TEXT NOT NULL,
+    status TEXT NOT NULL CHECK (status IN ('new', 'duplicate', 'rejected')),
+    original INTEGER, reason TEXT, negated INTEGER NOT NULL, scale REAL);
+CREATE TABLE told (trial INTEGER PRIMARY KEY REFERENCES asked, event INTEGER NOT NULL UNIQUE, seconds REAL, device TEXT);
+CREATE TABLE rewards (
+    proposal INTEGER PRIMARY KEY REFERENCES proposals, status TEXT NOT NULL CHECK (status IN ('trained', 'failed')),
+    reward REAL NOT NULL, accuracy REAL, loss REAL, learning_rate REAL, reason TEXT);
+CREATE TABLE children (
+    proposal INTEGER NOT NULL REFERENCES proposals, learning_rate REAL NOT NULL, seed INTEGER NOT NULL, status TEXT NOT NULL,
+    steps INTEGER NOT NULL, train_loss REAL, loss REAL, accuracy REAL, PRIMARY KEY (proposal, learning_rate, seed)) WITHOUT ROWID;
+CREATE TABLE updates (number INTEGER PRIMARY KEY, metrics TEXT NOT NULL);
+CREATE TABLE works (work TEXT PRIMARY KEY, done TEXT NOT NULL);
+CREATE TABLE finalists (position INTEGER PRIMARY KEY, row TEXT NOT NULL);
+"""
+
+_SCHEMA_2 = """
+CREATE TABLE environments (
+    number INTEGER PRIMARY KEY, event INTEGER NOT NULL, facts TEXT NOT NULL, first_proposal INTEGER, first_update INTEGER);
+ALTER TABLE told ADD COLUMN environment INTEGER REFERENCES environments;
+ALTER TABLE works ADD COLUMN environment INTEGER REFERENCES environments;
+"""
+
+
+class LedgerError(ValueError):
+    """A ledger that cannot be read or written: names the file and the way out."""
+
+
+@contextmanager
+def speaking(path: Path) -> Iterator[None]:
+    """Turn what SQLite says into one line that names the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path}: {error}; nothing was changed. {cure(error)}") from error
+
+
+def damaged(path: Path, what: str) -> LedgerError:
+    """Return the error of a row that cannot be what was written."""
+    return LedgerError(f"{path} is damaged: {what} cannot be read; nothing was changed. {SAVE_ROWS}")
+
+
+# -- making ------------------------------------------------------------------------------------------------------------------------
+
+
+def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -> sqlite3.Connection:
+    """Make the file of a ledger under another name, and give it its own once it is whole.
+
+    Raises:
+        LedgerError: the file exists, or cannot be written.
+    """
+    if path.exists():
+        raise LedgerError(f"{path} exists already; go on with it by --resume, or choose another --run")
+    new = path.with_name(path.name + ".new")
+    try:
+        for left in (new, *(new.with_name(new.name + end) for end in ("-wal", "-shm"))):
+            left.unlink(missing_ok=True)  # of a process that was killed here
+        with closing(_connect(new, "rwc")) as connection, connection:
+            connection.execute("BEGIN IMMEDIATE")
+            for step in _STEPS:
+                step(connection)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+            _write_environment(connection, facts)
+        new.rename(path)
+        _sync_folder(path.parent)
+        return _connect(path, "rw")
+    except sqlite3.Error as error:
+        raise LedgerError(f"{path} cannot be written: {error}. {cure(error)}") from error
+    except OSError as error:
+        raise LedgerError(f"{path} cannot be written: {error.strerror or error}. {_WRITABLE}") from error
+
+
+def _write_environment(connection: sqlite3.Connection, facts: Mapping[str, str]) -> None:
+    query = "INSERT INTO environments (number, event, facts) VALUES (1, 0, ?)"
+    connection.execute(query, (json.dumps(dict(facts)),))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the new name of a file survive a loss of power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _to_1(connection: sqlite3.Connection) -> None:
+    _execute(connection, _SCHEMA_1)
+
+
+def _to_2(connection: sqlite3.Connection) -> None:
+    """Every result says in which environment it was computed; what schema 1 knew of it was in `meta`."""
+    _execute(connection, _SCHEMA_2)
+    facts = {key: value for key, value in connection.execute("SELECT key, value FROM meta") if key in FACTS}
+    if facts:
+        _write_environment(connection, facts)
+        connection.execute("UPDATE told SET environment = 1")
+        connection.execute("UPDATE works SET environment = 1")
+
+
+_STEPS = (_to_1, _to_2)
+
+SCHEMA_VERSION = len(_STEPS)
+
+
+def _execute(connection: sqlite3.Connection, statements: str) -> None:
+    # not `executescript`, which would commit first
+    for statement in statements.split(";\n"):
+        connection.execute(statement)
+
+
+# -- opening -----------------------------------------------------------------------------------------------------------------------
+
+
+def open_file(path: Path, read_only: bool) -> sqlite3.Connection:
+    """Open the file of a ledger, and bring it to this schema if it is to be written.
+
+    Raises:
+        LedgerError: no such file, not a ledger, damaged, or written by a newer neuropt.
+    """
+    if not path.is_file():
+        raise LedgerError(f"{path} does not exist; is this the folder of a run?")
+    try:
+        connection = _connect_reading(path) if read_only else _connect(path, "rw")
+    except sqlite3.Error as error:
+        raise _not_a_ledger(path, error) from error
+    try:
+        version = _version(path, connection)
+        if not read_only:
+            _check_sound(path, connection)
+            _migrate(path, connection, version)
+    except LedgerError:
+        connection.close()
+        raise
+    return connection
+
+
+def _not_a_ledger(path: Path, error: sqlite3.Error) -> LedgerError:
+    return LedgerError(f"{path} is not a ledger, or is damaged: {error}. {cure(error)}")
+
+
+def _version(path: Path, connection: sqlite3.Connection) -> int:
+    """Return the schema of a ledger, if it is one."""
+    try:
+        version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except sqlite3.Error as error:
+        raise _not_a_ledger(path, error) from error
+    if version > SCHEMA_VERSION:
+        raise LedgerError(
+            f"{path} has schema {version}, but this neuropt reads up to {SCHEMA_VERSION}; use a newer neuropt"
+        )
+    if version < 1 or not {"meta", "asked", "proposals", "told", "rewards", "children"} <= tables:
+        raise LedgerError(f"{path} is an SQLite file, but not the ledger of a run")
+    return version
+
+
+def _check_sound(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse to write into a file whose pages do not hang together."""
+    with speaking(path):
+        (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != "ok":
+        raise LedgerError(f"{path} is damaged: {' '.join(str(found).split())}; nothing was changed. {SAVE_ROWS}")
+
+
+def _migrate(path: Path, connection: sqlite3.Connection, version: int) -> None:
+    if version == SCHEMA_VERSION:
+        return
+    with speaking(path), connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for step in _STEPS[version:]:
+            step(connection)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=10.0)
+    try:
+        if not mode.startswith("ro"):
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _connect_reading(path: Path) -> sqlite3.Connection:
+    """Open for reading, also on a medium where SQLite cannot make the small file that readers and a writer share."""
+    connection = _connect(path, "ro")
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master")
+        return connection
+    except sqlite3.Error as error:
+        connection.close()
+        log = path.with_name(path.name + "-wal")
+        if (
+            not isinstance(error, sqlite3.OperationalError)
+            or os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+            or (log.exists() and log.stat().st_size)
+        ):
+            raise
+        return _connect(path, "ro&immutable=1")  # nobody can be writing here
+
+
+# -- the way out -------------------------------------------------------------------------------------------------------------------
+
+SAVE_ROWS = "Keep a copy of it; `sqlite3 FILE .recover` may save its rows, or start a new run with another --run."
+_WRITABLE = "Check that the folder exists and may be written."
+
+
+def cure(error: sqlite3.Error) -> str:
+    """Return what to do about what SQLite says."""
+    text = str(error)
+    if "full" in text:
+        return "Free space on this disk and go on with --resume."
+    if "I/O" in text:
+        return "Check the disk (errors, free space, quota, limits of file size) and go on with --resume."
+    if "readonly" in text or "unable to open" in text:
+        return _WRITABLE
+    if "locked" in text:
+        return "Another process uses this run; stop it first."
+    return SAVE_ROWS

@@ -1,0 +1,168 @@
+"""A trainer: a fork of a guard's process that trains what it is sent, and that can be ended at any moment.
+
+It may do anything: sleep, loop in C, allocate without end, raise, exit, crash. What it says is one line of JSON for each piece of work.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import NoReturn
+
+from neuropt.searching.limits import GIB, Limits
+from neuropt.tasks.task import Task, TaskData
+from neuropt.training.work import Done, Work, do_work
+
+WATCH_SECONDS = 0.1
+"""So often the memory of a trainer is looked at."""
+ENDING_SECONDS = 1.0
+_OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "not enough memory", "can't allocate memory", "out of memory")
+_PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """Why a piece of work has no result.
+
+    Args:
+        reason: for the ledger.
+        died: whether the process ended by itself, or by another's hand, and not for passing a limit.
+    """
+
+    reason: str
+    died: bool = False
+
+
+class Trainer:
+    """The process, seen from its guard.
+
+    Args:
+        task, data: of all works.
+        limits: of each child.
+        foreign: connections of the guard that are not the trainer's.
+    """
+
+    def __init__(self, task: Task, data: TaskData, limits: Limits, foreign: Sequence[Connection] = ()) -> None:
+        self.limits = limits
+        self.connection, theirs = Pipe()
+        guard = os.getpid()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            for connection in (self.connection, *foreign):
+                connection.close()
+            _serve(theirs, task, data, limits, guard)
+        theirs.close()
+        self.empty = _resident(self.pid)
+
+    def train(self, work: Work) -> Done | Broken:
+        """Have the work done; a trainer that returns `Broken` has ended."""
+        seconds = self.limits.seconds * sum(len(job.learning_rates) for job in work.jobs) * len(work.seeds)
+        deadline = time.monotonic() + seconds
+        try:
+            self.connection.send_bytes(work.to_json().encode())
+            while not self.connection.poll(WATCH_SECONDS):
+                if time.monotonic() > deadline:
+                    self.end()
+                    return Broken(
+                        f"took longer than {seconds:g} s, {self.limits.seconds:g} s a child (--child-seconds)"
+                    )
+                if _resident(self.pid) - self.empty > self.limits.memory:
+                    return self._too_large()
+            return self._read(self.connection.recv_bytes())
+        except (EOFError, OSError):
+            return Broken(f"ended its process: {self.end(ending=True)}", died=True)
+
+    def _read(self, answer: bytes) -> Done | Broken:
+        """Take an answer; it comes from a process in which anything may have happened."""
+        try:
+            done = Done.from_json(answer.decode())
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self.end()
+            text = answer[:200].decode(errors="replace").strip('"')
+            return Broken(f"ended its process: {text}", died=True)
+        failures = [trained.failure for trained in done.trained if trained.failure is not None]
+        if any(text in failure for failure in failures for text in _OUT_OF_MEMORY):
+            return self._too_large()
+        return done
+
+    def _too_large(self) -> Broken:
+        self.end()
+        return Broken(f"needed more than {self.limits.memory / GIB:.3g} GiB of memory (--child-memory)")
+
+    def end(self, ending: bool = False) -> str:
+        """End the process and what it started, for certain, and return how it ended; one that is ending is given a second."""
+        self.connection.close()
+        deadline = time.monotonic() + (ENDING_SECONDS if ending else 0.0)
+        ended, status = os.waitpid(self.pid, os.WNOHANG)
+        while not ended and time.monotonic() < deadline:
+            time.sleep(0.001)
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        if not ended:
+            os.kill(self.pid, signal.SIGKILL)  # it may not have its group yet
+            _, status = os.waitpid(self.pid, 0)
+        code = os.waitstatus_to_exitcode(status)
+        return f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+
+
+def end_with_parent(parent: int) -> None:
+    """Have the system end this process when its parent ends, however that happens (Linux; elsewhere it ends when it next looks)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before
+        os._exit(1)
+
+
+# -- in the trainer ----------------------------------------------------------------------------------------------------------------
+
+
+def _serve(connection: Connection, task: Task, data: TaskData, limits: Limits, guard: int) -> NoReturn:
+    """Train what comes, and never return into the guard's code."""
+    code = 1
+    try:
+        os.setpgid(0, 0)
+        end_with_parent(guard)
+        _limit_memory(limits.memory)
+        while True:
+            work = Work.from_json(connection.recv_bytes().decode())
+            connection.send_bytes(do_work(work, task, data).to_json().encode())
+    except EOFError:
+        code = 0
+    except BaseException as error:  # noqa: BLE001  # SystemExit and the like; the guard records it
+        with suppress(OSError):
+            connection.send_bytes(json.dumps(f"{type(error).__name__}: {error}"[:200]).encode())
+    finally:
+        os._exit(code)
+
+
+def _limit_memory(added: int) -> None:
+    """Let the system refuse private memory beyond what the process has and may add (Linux; elsewhere the guard only watches)."""
+    if sys.platform == "linux":
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        has = int(status.split("VmData:")[1].split()[0]) * 1024
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        most = has + added
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _resident(pid: int) -> int:
+    """Return the bytes of memory that are a process's own or shared, files not counted; 0 where the system does not say."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        return 1024 * sum(int(status.split(name)[1].split()[0]) for name in ("RssAnon:", "RssShmem:"))
+    except (OSError, IndexError):
+        return 0

@@ -1,0 +1,132 @@
+"""A search's engine, as Ray Tune sees it: Tune asks it for the next trial when a worker is free and hands it each result.
+
+A trial whose worker died is begun again by Tune, once, on another worker. If that dies too, each of its rules gets a trial of its own, and
+one that kills its workers twice alone is recorded as failed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from neuropt.searching.executor import Engine, Trial
+from neuropt.searching.guard_process import WorkerError
+from neuropt.searching.ray_worker import ERROR, RESULT
+from neuropt.training.work import Done, Trained, Work
+
+RETRIES = 1
+"""Times that Tune begins a trial again whose worker died."""
+DIED = f"its worker died {1 + RETRIES} times while it was trained alone"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one trial of Tune trains: a trial of the engine, or one rule of it.
+
+    Args:
+        number: of the engine's trial.
+        position: of the rule in it; None for all of them.
+        work: to be done.
+    """
+
+    number: int
+    position: int | None
+    work: Work
+
+
+class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
+    """The engine. What it raises ends the search and is raised again by the executor."""
+
+    def __init__(self, engine: Engine | None) -> None:
+        super().__init__()
+        self._engine = engine
+        self.running: dict[str, Piece] = {}
+        self.waiting: list[Piece] = []
+        self.apart: dict[int, dict[int, Done]] = {}  # trials whose rules are trained alone: what is there of them
+        self.finished = False
+        self.error: BaseException | None = None
+
+    def __reduce__(self) -> tuple[type[EngineSearcher], tuple[None]]:
+        # Tune pickles its searcher for a restore that we never do; an engine holds an open file
+        return EngineSearcher, (None,)
+
+    @property
+    def engine(self) -> Engine:
+        """The search."""
+        assert self._engine is not None
+        return self._engine
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the next trial, None for later, or FINISHED."""
+        if self.error is not None:
+            return Searcher.FINISHED
+        if self.waiting:
+            return self._begun(trial_id, self.waiting.pop(0))
+        try:
+            trial = self.engine.next_trial()
+        except BaseException as error:  # noqa: BLE001  # Tune would swallow it; the executor raises it
+            self.error = error
+            return Searcher.FINISHED
+        if isinstance(trial, Trial):
+            return self._begun(trial_id, Piece(trial.number, None, trial.work))
+        # while anything is running its rules may have to be trained apart, and Tune never asks again after FINISHED
+        self.finished = trial == "finished" and not self.running
+        return Searcher.FINISHED if self.finished else None
+
+    def _begun(self, trial_id: str, piece: Piece) -> dict[str, str]:
+        self.running[trial_id] = piece
+        return {"work": piece.work.to_json()}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Hand a result to the engine."""
+        piece = self.running.pop(trial_id, None)
+        if piece is None or self.error is not None:
+            return
+        try:
+            if result is not None and ERROR in result:
+                raise WorkerError(result[ERROR])
+            if error or result is None or RESULT not in result:
+                self._died(piece)
+            else:
+                self._done(piece, Done.from_json(result[RESULT]))
+        except BaseException as raised:  # noqa: BLE001  # as in `suggest`
+            self.error = raised
+
+    def _died(self, piece: Piece) -> None:
+        if piece.position is None and len(piece.work.jobs) > 1:
+            self.apart[piece.number] = {}
+            self.waiting += [Piece(piece.number, i, alone) for i, alone in enumerate(one_by_one(piece.work))]
+        else:
+            self._done(piece, died())
+
+    def _done(self, piece: Piece, done: Done) -> None:
+        if piece.position is None:
+            self.engine.finish(piece.number, done)
+            return
+        found = self.apart[piece.number]
+        found[piece.position] = done
+        if not any(p.number == piece.number for p in [*self.waiting, *self.running.values()]):
+            self.engine.finish(piece.number, joined([found[i] for i in sorted(self.apart.pop(piece.number))]))
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the record."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing: the ledger is the record."""
+
+
+def one_by_one(work: Work) -> list[Work]:
+    """Return a work of its own for each job."""
+    return [replace(work, jobs=(job,)) for job in work.jobs]
+
+
+def joined(parts: list[Done]) -> Done:
+    """Return what `one_by_one` was cut from."""
+    return Done(tuple(done.trained[0] for done in parts), sum(done.seconds for done in parts), parts[0].device)
+
+
+def died() -> Done:
+    """Return the result of a rule that killed its workers."""
+    return Done((Trained((), DIED),), 0.0)

@@ -1,0 +1,81 @@
+"""A cluster of several real nodes on this machine, of which one dies while it trains and another one joins."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from neuropt.searching.engine import SearchEngine
+from neuropt.searching.executor import Trial
+from neuropt.searching.tune_executor import TuneExecutor
+from neuropt.training.work import Done
+from tests.searching.searches import SMALL, TASK, contents, open_engine, run_small
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # Ray's own warnings are not ours to fix
+
+QUICK = {
+    "RAY_health_check_initial_delay_ms": "1000",
+    "RAY_health_check_period_ms": "1000",
+    "RAY_health_check_failure_threshold": "3",
+}
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head without CPUs, and two nodes with one each."""
+    for name, value in QUICK.items():
+        monkeypatch.setenv(name, value)
+    ray.shutdown()  # of other tests
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+class Losing:
+    """A search that loses a node while both of its nodes train, and gets another."""
+
+    def __init__(self, engine: SearchEngine, cluster: Cluster) -> None:
+        self.engine, self.cluster = engine, cluster
+        self.trials: list[int] = []
+        self.full: float | None = None
+        self.lost = False
+
+    def next_trial(self) -> Trial | Literal["later", "finished"]:
+        trial = self.engine.next_trial()
+        if isinstance(trial, Trial):
+            self.trials.append(trial.number)
+        elif self.full is None:
+            self.full = time.monotonic()
+        if self.full is not None and not self.lost and time.monotonic() > self.full + 0.3:
+            assert len(self.engine.under_way) == SMALL.lag, "both nodes have a trial"
+            self.cluster.remove_node(self.cluster.list_all_nodes()[1], allow_graceful=False)
+            self.cluster.add_node(num_cpus=1)
+            self.lost = True
+        return trial
+
+    def finish(self, number: int, done: Done) -> None:
+        self.engine.finish(number, done)
+
+
+def test_a_search_whose_node_dies_while_it_trains_equals_one_that_lost_nothing(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    executor = TuneExecutor(
+        TASK, address=cluster.address, workers=3
+    )  # one more than there are CPUs, so that Tune keeps asking
+    engine = open_engine(SMALL, tmp_path / "nodes")
+    losing = Losing(engine, cluster)
+    executor.search(losing)
+    executor.close()
+    assert losing.lost
+    assert len(losing.trials) == len(set(losing.trials)), "Tune began the lost trial again, not the engine"
+    assert contents(engine.ledger) == contents(run_small(SMALL, tmp_path / "plain").ledger)
+    assert engine.ledger.counts()["trained"] == SMALL.rules
