@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,3 +16,11 @@ def executor() -> Iterator[TuneExecutor]:
     executor = TuneExecutor(TASK, workers=2)
     yield executor
     executor.close()
+
+
+@pytest.fixture(autouse=True)
+def interrupts() -> Iterator[None]:
+    """Hear Ctrl-C as a terminal's process does: a shell's background jobs, and so tests run in one, ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
