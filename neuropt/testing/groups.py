@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from neuropt.testing.subject import NotApplicable, Subject, Unmet, is_numeric
 from neuropt.testing.trajectories import (
     CLOSE,
+    SHAPES,
     Gradient,
     distance,
     expect_moved,
@@ -21,7 +22,7 @@ from neuropt.testing.trajectories import (
     weights,
 )
 
-SHAPES = ((4,), (2, 3), (3,))
+LAYOUT = (*SHAPES, (3,))
 MIDDLE = 1
 DECAY = 0.1
 
@@ -35,7 +36,7 @@ def groups_apart(subject: Subject) -> str:
     numbers = [name for name, value in usual.param_groups[0].items() if is_numeric(value)]
     names = [name for name in numbers if name in subject.names and not name.startswith("initial")]
     expected = _moved(usual)
-    expect_moved(parameters(SHAPES), expected, "3 steps of three groups")
+    expect_moved(parameters(LAYOUT), expected, "3 steps of three groups")
     louder = _moved(subject.make(_groups({})), _louder_in_the_middle)
     if distance([expected[0], expected[2]], [louder[0], louder[2]]):
         raise NotApplicable("a group's gradients move the parameters of others")
@@ -93,7 +94,7 @@ def others(name: str, value: Any) -> tuple[Any, ...]:
 
 def _groups(of_the_middle: dict[str, Any]) -> list[dict[str, Any]]:
     own: list[dict[str, Any]] = [{}, of_the_middle, {}]
-    return [{"params": [w], **hyper} for w, hyper in zip(parameters(SHAPES), own, strict=True)]
+    return [{"params": [w], **hyper} for w, hyper in zip(parameters(LAYOUT), own, strict=True)]
 
 
 def _moved(optimizer: Optimizer, gradient_of: Gradient = gradient) -> list[Tensor]:

@@ -6,6 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
 
 from search_space import Interpreter, Rule
 from search_space.primitives import Array
@@ -44,15 +47,40 @@ SEQUENCE = Problem("sequence", np.linspace(-2.0, 2.0, 6), lambda _, step: _EDGES
 PROBLEMS = [ROSENBROCK, QUADRATIC, SEQUENCE]
 
 
+def start(problem: Problem) -> list[Tensor]:
+    """Return the parameter at its start, for an optimizer."""
+    return [torch.tensor(problem.start, requires_grad=True)]
+
+
+def path(optimizer: Optimizer, problem: Problem, steps: int) -> Array:
+    """Return where an optimizer's one parameter is after each step: (steps, elements)."""
+    (w,) = optimizer.param_groups[0]["params"]
+    places = []
+    for step in range(steps):
+        w.grad = torch.from_numpy(np.array(problem.gradient(w.detach().numpy(), step)))
+        optimizer.step()
+        places.append(w.detach().numpy().copy())
+    return np.stack(places)
+
+
 def learning_rate(rule: Rule, problem: Problem, steps: int, decay_steps: int | None) -> float:
-    """Return the largest power of ten at which the reference stays where the problem is tame."""
+    """Return the largest power of ten at which the reference stays where the problem is tame, and does not magnify round-off."""
     lr = 1.0
     for _ in range(15):
         lr /= 10
-        w, interpreter = problem.start, Interpreter(rule, decay_steps=decay_steps)
-        with np.errstate(all="ignore"):
-            for step in range(steps):
-                w = w - lr * interpreter.step(problem.gradient(w, step), w, lr)
-        if np.all(np.abs(w) < 10):
+        one, other = (end(rule, problem, w, lr, steps, decay_steps) for w in (problem.start, problem.start + NEAR))
+        if np.all(np.abs(one) < 10) and np.all(np.abs(one - other) < 100 * NEAR):
             return lr
     return lr
+
+
+NEAR = 1e-10
+
+
+def end(rule: Rule, problem: Problem, w: Array, lr: float, steps: int, decay_steps: int | None) -> Array:
+    """Return where the reference is after some steps from `w`."""
+    interpreter = Interpreter(rule, decay_steps=decay_steps)
+    with np.errstate(all="ignore"):
+        for step in range(steps):
+            w = w - lr * interpreter.step(problem.gradient(w, step), w, lr)
+    return w

@@ -36,7 +36,7 @@ def cancellation(function: str, arguments: list[Any]) -> float:
     return float(np.sum(np.abs(np.asarray(x) * np.asarray(y))))
 
 
-def operation_by_operation(
+def assert_operations_equal_numpys(
     program: Program, given_values: dict[str, Any], state: dict[str, Any], t: int
 ) -> dict[str, Any]:
     """Give every torch operation the inputs that numpy has, and compare the results."""
@@ -74,7 +74,7 @@ def test_every_operation_of_a_random_rule_equals_numpys(rule: Rule) -> None:
         g, w = inputs(t)
         given_values = {"g": g, "w": w, "t": float(t), "T": 3.0, "lr": 0.01, "beta": 0.9}
         with np.errstate(all="ignore"):
-            state = operation_by_operation(program, given_values, state, t)
+            state = assert_operations_equal_numpys(program, given_values, state, t)
 
 
 def plain_step(

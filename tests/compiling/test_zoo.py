@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from torch import Tensor, optim
 from torch.optim import Optimizer
 
@@ -16,23 +14,9 @@ from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.optimizers import AddSign, PowerSign
 from search_space import Interpreter, zoo
 from tests.compiling.comparison import assert_same
-from tests.compiling.problems import PROBLEMS, Problem, learning_rate
+from tests.compiling.problems import PROBLEMS, Problem, learning_rate, path, start
 
-STEPS, DECAY_STEPS = 20, 15
-
-
-def path(optimizer: Optimizer, problem: Problem) -> Any:
-    (w,) = optimizer.param_groups[0]["params"]
-    places = []
-    for step in range(STEPS):
-        w.grad = torch.from_numpy(np.array(problem.gradient(w.detach().numpy(), step)))
-        optimizer.step()
-        places.append(w.detach().numpy().copy())
-    return np.stack(places)
-
-
-def start(problem: Problem) -> list[Tensor]:
-    return [torch.tensor(problem.start, requires_grad=True)]
+STEPS, DECAY_STEPS = 100, 80
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
@@ -47,7 +31,7 @@ def test_equals_the_interpreter(name: str, problem: Problem) -> None:
             w = w - lr * interpreter.step(problem.gradient(w, step), w, lr)
             expected.append(w)
     optimizer = RuleOptimizer(start(problem), rule, lr, decay_steps=decay_steps)
-    assert_same(path(optimizer, problem), np.stack(expected))
+    assert_same(path(optimizer, problem, STEPS), np.stack(expected))
 
 
 HAND_CODED: dict[str, tuple[str, Callable[[list[Tensor]], Optimizer]]] = {
@@ -63,15 +47,16 @@ HAND_CODED: dict[str, tuple[str, Callable[[list[Tensor]], Optimizer]]] = {
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 @pytest.mark.parametrize(("name", "make"), HAND_CODED.values(), ids=list(HAND_CODED))
 def test_equals_the_hand_coded(name: str, make: Callable[[list[Tensor]], Optimizer], problem: Problem) -> None:
-    rule = path(RuleOptimizer(start(problem), zoo()[name], 1e-4), problem)
-    assert_same(rule, path(make(start(problem)), problem))
+    rule = path(RuleOptimizer(start(problem), zoo()[name], 1e-4), problem, STEPS)
+    assert_same(rule, path(make(start(problem)), problem, STEPS))
 
 
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 @pytest.mark.parametrize("suffix", ["ld", "cd", "rd"])
 @pytest.mark.parametrize("stem", ["powersign", "addsign"])
-def test_decayed_sign_rules_equal_the_hand_coded(stem: str, suffix: str) -> None:
-    name, problem = f"{stem}-{suffix}", PROBLEMS[2]
+def test_decayed_sign_rules_equal_the_hand_coded(stem: str, suffix: str, problem: Problem) -> None:
+    name = f"{stem}-{suffix}"
     rule = RuleOptimizer(start(problem), zoo()[name], 1e-4, decay_steps=DECAY_STEPS)
     hand_coded = create_optimizer(name, start(problem), lr=1e-4, decay_steps=DECAY_STEPS)
     assert not isinstance(hand_coded, RuleOptimizer)
-    assert_same(path(rule, problem), path(hand_coded, problem))
+    assert_same(path(rule, problem, STEPS), path(hand_coded, problem, STEPS))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, optim
+from torch import optim
 from torch.optim import Optimizer
 
 from neuropt.compiling.rule_optimizer import RuleOptimizer
@@ -26,7 +26,7 @@ from neuropt.optimizers import (
 )
 from search_space import zoo
 from tests.compiling.comparison import assert_same
-from tests.compiling.problems import PROBLEMS, Problem
+from tests.compiling.problems import PROBLEMS, Problem, path, start
 
 STEPS = 100
 
@@ -96,20 +96,6 @@ def _double() -> Iterator[None]:
     torch.set_default_dtype(before)
 
 
-def path(optimizer: Optimizer, problem: Problem) -> Any:
-    (w,) = optimizer.param_groups[0]["params"]
-    places = []
-    for step in range(STEPS):
-        w.grad = torch.from_numpy(np.array(problem.gradient(w.detach().numpy(), step)))
-        optimizer.step()
-        places.append(w.detach().numpy().copy())
-    return np.stack(places)
-
-
-def start(problem: Problem) -> list[Tensor]:
-    return [torch.tensor(problem.start, requires_grad=True)]
-
-
 def as_torch(values: dict[str, float]) -> dict[str, Any]:
     betas = {"betas": (values["beta1"], values["beta2"])} if "beta1" in values else {}
     return {name: value for name, value in values.items() if name not in ("beta1", "beta2")} | betas
@@ -119,15 +105,15 @@ def as_torch(values: dict[str, float]) -> dict[str, Any]:
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 @pytest.mark.parametrize("name", REFERENCES)
 def test_a_hundred_steps(name: str, problem: Problem, lr: float) -> None:
-    while not np.all(np.abs(expected := path(REFERENCES[name](start(problem), lr), problem)) < 1e6):
+    while not np.all(np.abs(expected := path(REFERENCES[name](start(problem), lr), problem, STEPS)) < 1e6):
         lr /= 10  # the reference must stay finite
-    assert_same(path(RuleOptimizer(start(problem), zoo()[name], lr), problem), expected)
+    assert_same(path(RuleOptimizer(start(problem), zoo()[name], lr), problem, STEPS), expected)
 
 
 @pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
 @pytest.mark.parametrize("name", OTHER_VALUES)
 def test_a_hundred_steps_with_other_hyperparameters(name: str, problem: Problem) -> None:
     values, lr = OTHER_VALUES[name], 1e-4
-    expected = path(named_optimizers()[name].create(start(problem), lr=lr, **as_torch(values)), problem)
+    expected = path(named_optimizers()[name].create(start(problem), lr=lr, **as_torch(values)), problem, STEPS)
     assert np.all(np.isfinite(expected))
-    assert_same(path(RuleOptimizer(start(problem), zoo()[name], lr, **values), problem), expected)
+    assert_same(path(RuleOptimizer(start(problem), zoo()[name], lr, **values), problem, STEPS), expected)

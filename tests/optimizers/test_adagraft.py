@@ -19,8 +19,7 @@ from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.optimizers import AdaGraft
 from search_space import zoo
 from tests.compiling.comparison import assert_same
-from tests.compiling.problems import PROBLEMS, Problem
-from tests.compiling.test_zoo_references import path, start
+from tests.compiling.problems import PROBLEMS, Problem, path, start
 
 SGD, ADAM = ("sgd", {"lr": 1e-3}), ("adam", {"lr": 1e-2})
 
@@ -56,7 +55,7 @@ PAIRS: list[tuple[str, Any, Any]] = [
 def test_a_hundred_steps_equal_the_rule_of_the_zoo(name: str, magnitude: Any, direction: Any, problem: Problem) -> None:
     lr = 0.05
     graft = AdaGraft(start(problem), magnitude, direction, lr=lr)
-    assert_same(path(RuleOptimizer(start(problem), zoo()[name], lr), problem), path(graft, problem))
+    assert_same(path(RuleOptimizer(start(problem), zoo()[name], lr), problem, 100), path(graft, problem, 100))
 
 
 @pytest.mark.parametrize("child", [SGD, ADAM, ("adamw", {"weight_decay": 0.5}), ("sgdw", {}), ("adagrad", {})], ids=str)

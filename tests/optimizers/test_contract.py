@@ -261,7 +261,7 @@ def test_cyclic_schedulers_move_beta(cls: Any) -> None:
     assert torch.equal(one["momentum_buffer"], other["momentum_buffer"])
 
 
-def compare_compiled(factory: Any, backend: str, **hyper: Any) -> None:
+def assert_compiled_step_is_the_step(factory: Any, backend: str, **hyper: Any) -> None:
     torch._dynamo.reset()
     compiled, plain = factory([parameter(3)], **hyper), factory([parameter(3)], **hyper)
     step = torch.compile(compiled.step, backend=backend)
@@ -277,7 +277,7 @@ def compare_compiled(factory: Any, backend: str, **hyper: Any) -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 @pytest.mark.parametrize("decay", [{}, {"sign_decay": "cosine", "decay_steps": 10}], ids=str)
 def test_a_step_compiled_to_machine_code_is_the_step(factory: Any, decay: dict[str, Any]) -> None:
-    compare_compiled(factory, "inductor", **(decay if factory in SIGNED else {}))
+    assert_compiled_step_is_the_step(factory, "inductor", **(decay if factory in SIGNED else {}))
 
 
 def test_numbers_of_numpy_are_numbers(factory: Any) -> None:

@@ -92,7 +92,8 @@ def test_masked_sampling_completes_and_decodes(name: str, groups: int) -> None:
 
 @pytest.mark.parametrize("switches", list(itertools.product([False, True], repeat=4)))
 def test_sampling_completes_under_every_option(switches: tuple[bool, ...]) -> None:
-    sampled(minimal(4, **dict(zip(OPTIONS, switches, strict=True))), 100, seed=0)
+    space = minimal(4, **dict(zip(OPTIONS, switches, strict=True)))
+    assert all(space.allows(tokens.tolist()) for tokens in sampled(space, 100, seed=0))
 
 
 def test_forbidden_prefixes_have_no_continuation() -> None:

@@ -54,7 +54,7 @@ def works_with(*broken: Callable[[], None]) -> list[Work]:
     return [*works, Work(FINE, (0,), halving=False)]
 
 
-def check(done: Sequence[Done], broken: Sequence[Callable[[], None]]) -> None:
+def assert_only_the_faulty_failed(done: Sequence[Done], broken: Sequence[Callable[[], None]]) -> None:
     expected = do_work(Work(FINE, (0,), halving=False), FAULTY, FAULTY_DATA).trained
     for fault, one in zip(broken, done, strict=False):
         assert (one.trained[0], one.trained[2]) == expected[:2], fault.__name__
@@ -70,7 +70,7 @@ def test_a_search_goes_on_past_rules_that_break_their_process(executor: TuneExec
     broken = (faults.loop_in_c, faults.exit_at_once, faults.raise_an_error)
     engine = Listed(works_with(*broken))
     limited().search(engine)
-    check([engine.done[i] for i in range(len(broken) + 1)], broken)
+    assert_only_the_faulty_failed([engine.done[i] for i in range(len(broken) + 1)], broken)
 
 
 @pytest.mark.slow
@@ -78,9 +78,9 @@ def test_every_fault_is_found_by_a_search_and_by_finalists(executor: TuneExecuto
     broken = tuple(REASONS)
     engine = Listed(works_with(*broken))
     limited(4.0).search(engine)
-    check([engine.done[i] for i in range(len(broken) + 1)], broken)
+    assert_only_the_faulty_failed([engine.done[i] for i in range(len(broken) + 1)], broken)
     mapped = dict(limited(4.0).map(works_with(*broken)))
-    check([mapped[i] for i in range(len(broken) + 1)], broken)
+    assert_only_the_faulty_failed([mapped[i] for i in range(len(broken) + 1)], broken)
 
 
 def test_a_search_stops_where_a_worker_cannot_train_at_all(executor: TuneExecutor) -> None:
