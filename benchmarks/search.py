@@ -10,6 +10,7 @@ train as Ray's workers do and are fed over pipes; and `tune N`. What Tune takes 
 from __future__ import annotations
 
 import argparse
+import heapq
 import json
 import os
 import pickle
@@ -32,6 +33,7 @@ from rich.table import Table
 
 from controllers import create_controller
 from neuropt.config import SearchConfig
+from neuropt.searching.ahead import Ahead
 from neuropt.searching.engine import SearchEngine
 from neuropt.searching.executor import Engine, Executor, InProcessExecutor, Trial
 from neuropt.searching.guard_process import GuardProcess, environment
@@ -102,7 +104,7 @@ class Reading:
 
 
 class WatchedEngine:
-    """An engine that notes when it runs and when it hands trials out and gets them back.
+    """An engine that notes when it runs, when a trial is proposed and when its result is back.
 
     The first trial of each worker counts as start, since guards begin in it.
     """
@@ -110,19 +112,19 @@ class WatchedEngine:
     def __init__(self, engine: SearchEngine, clock: Clock, workers: int) -> None:
         self.engine, self.clock, self.workers = engine, clock, workers
         self.busy: list[tuple[float, float]] = []  # when the engine ran
-        self.handed: dict[int, float] = {}
-        self.spans: list[tuple[float, float, float]] = []  # of each trial: handed out, back, seconds of training
+        self.proposed: dict[int, float] = {}
+        self.spans: list[tuple[float, float, float]] = []  # of each trial: proposed, back, seconds of training
         self.readings: list[Reading] = []  # after the start, and at the end
 
     def next_trial(self) -> Trial | Literal["later", "finished"]:
         with self._running():
             trial = self.engine.next_trial()
         if isinstance(trial, Trial):
-            self.handed[trial.number] = time.monotonic()
+            self.proposed[trial.number] = time.monotonic()
         return trial
 
     def finish(self, number: int, done: Done) -> None:
-        self.spans.append((self.handed.pop(number), time.monotonic(), done.seconds))
+        self.spans.append((self.proposed.pop(number), time.monotonic(), done.seconds))
         with self._running():
             self.engine.finish(number, done)
         ended = not self.engine.under_way and self.engine.rules == self.engine.config.rules
@@ -158,18 +160,19 @@ class PlainExecutor:
         self.guards = [GuardProcess(*order) for _ in range(workers)]
 
     def search(self, engine: Engine) -> None:
-        free, busy = list(self.guards), dict[Any, tuple[GuardProcess, int]]()
+        ahead, free, busy = Ahead(engine), list(self.guards), dict[Any, tuple[GuardProcess, int]]()
         while True:
-            while free and isinstance(trial := engine.next_trial(), Trial):
+            while free and isinstance(trial := ahead.next_trial(), Trial):
                 guard = free.pop()
                 guard.connection.send_bytes(trial.work.to_json().encode())
                 busy[guard.connection] = guard, trial.number
             if not busy:
                 return
+            ahead.prepare()
             for connection in wait(list(busy)):
                 guard, number = busy.pop(connection)
                 free.append(guard)
-                engine.finish(number, Done.from_json(guard.connection.recv_bytes().decode()))
+                ahead.finish(number, Done.from_json(guard.connection.recv_bytes().decode()))
 
     def close(self) -> None:
         for guard in self.guards:
@@ -186,7 +189,9 @@ def processor_seconds() -> dict[str, float]:
         except OSError:  # it has ended meanwhile
             continue
         parents[int(folder.name)] = int(fields[1])
-        taken[int(folder.name)] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")  # with children that have ended
+        taken[int(folder.name)] = sum(map(int, fields[11:15])) / os.sysconf(
+            "SC_CLK_TCK"
+        )  # with children that have ended
     seconds = {"train": 0.0, "ray": 0.0}
     for pid, line in lines.items():
         if os.getpid() in _ancestors(pid, parents):
@@ -282,21 +287,25 @@ def _measured(engine: WatchedEngine, began: float, rewards: str) -> Measured:
 def _shares(engine: WatchedEngine, first: float, last: float) -> dict[str, float]:
     """Divide the workers' time between `first` and `last`.
 
-    A trial is `seconds` of training and a slack. The end of the slack during which the engine ran is a result that waits for it;
-    so is a worker without a trial while it runs. The rest is the executor's.
+    A trial takes a worker from the moment when there are both, until its result is back: `seconds` of training and a slack. The
+    ends of the slack during which the engine ran are a worker or a result that waited for it; so is a worker without a trial
+    while it ran. The rest is the executor's.
     """
     busy = [(max(a, first), min(b, last)) for a, b in engine.busy if b > first and a < last]
 
     def overlap(began: float, ended: float) -> float:
         return sum(max(0.0, min(b, ended) - max(a, began)) for a, b in busy)
 
+    free = [0.0] * engine.workers
     train, waiting = 0.0, engine.workers * overlap(first, last)
-    for handed, back, seconds in engine.spans:
+    for proposed, back, seconds in sorted(engine.spans):
+        began = max(proposed, heapq.heapreplace(free, back))
         if back <= first:
             continue
-        begin = max(handed, first)
-        train += seconds * (back - begin) / (back - handed)
-        waiting -= overlap(begin, back) - overlap(max(begin, handed + seconds), back)
+        slack = max(0.0, back - began - seconds)
+        waited = overlap(max(began, first), began + slack) + overlap(max(back - slack, first), back)
+        train += seconds * (back - max(began, first)) / (back - began)
+        waiting += min(waited, slack) - overlap(max(began, first), back)
     whole = engine.workers * (last - first)
     shares = {"train": train / whole, "engine": waiting / whole}
     return shares | {"executor": 1.0 - sum(shares.values())}
