@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Pa
     tuned = run_small(SMALL, tmp_path / "tune", executor)
     plain = run_small(SMALL, tmp_path / "plain")
     assert contents(tuned.ledger) == contents(plain.ledger)
+
+
+def test_the_next_trial_is_proposed_while_the_workers_train(executor: TuneExecutor, tmp_path: Path) -> None:
+    engine = run_small(replace(SMALL, deterministic=False), tmp_path / "l", executor)
+    first = [event.kind for event in engine.ledger.history()][:4]
+    assert first == ["asked", "asked", "asked", "told"], "two for the workers, one that is ready"
 
 
 def test_map_returns_what_the_in_process_executor_returns(executor: TuneExecutor) -> None:
