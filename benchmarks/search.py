@@ -19,7 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -216,7 +216,7 @@ class Measured:
         wall: milliseconds a rule of the driver's main thread, by part.
         processor: milliseconds a rule of processors: by part, `train`, and `executor`, in the driver and in Ray's processes.
         proposals: for each rule that was trained.
-        judging: milliseconds of wall time a proposal: ask, decode, identity, screen.
+        judging: milliseconds of wall time a proposal, of the whole search: ask, decode, identity, screen.
         rewards: hash of all rewards.
     """
 
@@ -277,7 +277,7 @@ def _measured(engine: WatchedEngine, began: float, rewards: str) -> Measured:
     others = {kind: 1e3 * (last.others[kind] - first.others[kind]) / rules for kind in last.others}
     # without other processes, what is left of this one is training
     processor |= {"train": others["train"] or rest, "executor": others["ray"] + (rest if others["train"] else 0.0)}
-    judging = sum(wall[part] for part in ("ask", "decode", "identity", "screen")) * rules / proposals
+    judging = 1e3 * sum(last.wall[part] for part in ("ask", "decode", "identity", "screen")) / last.proposals
     shares = _shares(engine, first.at, last.at)
     return Measured(
         first.at - began, 60 * rules / seconds, shares, wall, processor, proposals / rules, judging, rewards
@@ -302,10 +302,11 @@ def _shares(engine: WatchedEngine, first: float, last: float) -> dict[str, float
         began = max(proposed, heapq.heapreplace(free, back))
         if back <= first:
             continue
+        part = (back - max(began, first)) / (back - began)  # of the trial, after `first`
         slack = max(0.0, back - began - seconds)
         waited = overlap(max(began, first), began + slack) + overlap(max(back - slack, first), back)
-        train += seconds * (back - max(began, first)) / (back - began)
-        waiting += min(waited, slack) - overlap(max(began, first), back)
+        train += part * seconds
+        waiting += min(waited, part * slack) - overlap(max(began, first), back)
     whole = engine.workers * (last - first)
     shares = {"train": train / whole, "engine": waiting / whole}
     return shares | {"executor": 1.0 - sum(shares.values())}

@@ -101,7 +101,7 @@ class Simplifier:
     def shortened(self, call: Call) -> Expression:
         """Return a call whose arguments are simplified, itself simplified."""
         function, arguments = call.function, call.arguments
-        if function in _FOLDED and all([isinstance(argument, Number) for argument in arguments]):
+        if function in _FOLDED and all(isinstance(argument, Number) for argument in arguments):
             folded = _fold(function, arguments)
             if folded is not None:
                 return folded
