@@ -114,6 +114,9 @@ class WatchedEngine:
         self.busy: list[tuple[float, float]] = []  # when the engine ran
         self.proposed: dict[int, float] = {}
         self.spans: list[tuple[float, float, float]] = []  # of each trial: proposed, back, seconds of training
+        self.seen: dict[
+            int, tuple[str, float]
+        ] = {}  # processor seconds of other processes, also of those that have ended
         self.readings: list[Reading] = []  # after the start, and at the end
 
     def next_trial(self) -> Trial | Literal["later", "finished"]:
@@ -127,8 +130,10 @@ class WatchedEngine:
         self.spans.append((self.proposed.pop(number), time.monotonic(), done.seconds))
         with self._running():
             self.engine.finish(number, done)
-        ended = not self.engine.under_way and self.engine.rules == self.engine.config.rules
-        if ended or len(self.spans) == self.workers:
+        asked_all = self.engine.rules == self.engine.config.rules
+        if asked_all or len(self.spans) == self.workers:
+            self.seen |= descendants()  # workers end one by one
+        if (asked_all and not self.engine.under_way) or len(self.spans) == self.workers:
             self.readings.append(self._read())
 
     @contextmanager
@@ -145,7 +150,7 @@ class WatchedEngine:
             time.monotonic(),
             dict(self.clock.wall),
             dict(self.clock.processor),
-            processor_seconds(),
+            {kind: sum(taken for k, taken in self.seen.values() if k == kind) for kind in ("train", "ray")},
             time.process_time(),
             progress.proposals,
             progress.trained + progress.failed,
@@ -179,24 +184,19 @@ class PlainExecutor:
             guard.close()
 
 
-def processor_seconds() -> dict[str, float]:
-    """Return the processor seconds of this process's descendants: `train`, guards with their trainers, and `ray`, the rest."""
+def descendants() -> dict[int, tuple[str, float]]:
+    """Return the processor seconds of each process that descends from this one: `train`, guards and trainers; `ray`, all others."""
     parents, lines, taken = dict[int, int](), dict[int, bytes](), dict[int, float]()
     for folder in Path("/proc").glob("[0-9]*"):
+        pid = int(folder.name)
         try:
+            lines[pid] = (folder / "cmdline").read_bytes()
             fields = (folder / "stat").read_text(encoding="utf-8", errors="replace").rsplit(")", 1)[1].split()
-            lines[int(folder.name)] = (folder / "cmdline").read_bytes()
         except OSError:  # it has ended meanwhile
             continue
-        parents[int(folder.name)] = int(fields[1])
-        taken[int(folder.name)] = sum(map(int, fields[11:15])) / os.sysconf(
-            "SC_CLK_TCK"
-        )  # with children that have ended
-    seconds = {"train": 0.0, "ray": 0.0}
-    for pid, line in lines.items():
-        if os.getpid() in _ancestors(pid, parents):
-            seconds["train" if b"guard_process" in line else "ray"] += taken.get(pid, 0.0)
-    return seconds
+        parents[pid], taken[pid] = int(fields[1]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    mine = [pid for pid in taken if os.getpid() in _ancestors(pid, parents)]
+    return {pid: ("train" if b"guard_process" in lines[pid] else "ray", taken[pid]) for pid in mine}
 
 
 def _ancestors(pid: int, parents: dict[int, int]) -> Iterator[int]:
@@ -278,26 +278,26 @@ def _measured(engine: WatchedEngine, began: float, rewards: str) -> Measured:
     # without other processes, what is left of this one is training
     processor |= {"train": others["train"] or rest, "executor": others["ray"] + (rest if others["train"] else 0.0)}
     judging = 1e3 * sum(last.wall[part] for part in ("ask", "decode", "identity", "screen")) / last.proposals
-    shares = _shares(engine, first.at, last.at)
+    shares = _shares(engine, first.at)
     return Measured(
         first.at - began, 60 * rules / seconds, shares, wall, processor, proposals / rules, judging, rewards
     )
 
 
-def _shares(engine: WatchedEngine, first: float, last: float) -> dict[str, float]:
-    """Divide the workers' time between `first` and `last`.
+def _shares(engine: WatchedEngine, first: float) -> dict[str, float]:
+    """Divide the workers' time between `first` and the last result of each.
 
     A trial takes a worker from the moment when there are both, until its result is back: `seconds` of training and a slack. The
     ends of the slack during which the engine ran are a worker or a result that waited for it; so is a worker without a trial
     while it ran. The rest is the executor's.
     """
-    busy = [(max(a, first), min(b, last)) for a, b in engine.busy if b > first and a < last]
+    busy = [(max(a, first), b) for a, b in engine.busy if b > first]
 
     def overlap(began: float, ended: float) -> float:
         return sum(max(0.0, min(b, ended) - max(a, began)) for a, b in busy)
 
     free = [0.0] * engine.workers
-    train, waiting = 0.0, engine.workers * overlap(first, last)
+    train = waiting = 0.0
     for proposed, back, seconds in sorted(engine.spans):
         began = max(proposed, heapq.heapreplace(free, back))
         if back <= first:
@@ -307,7 +307,8 @@ def _shares(engine: WatchedEngine, first: float, last: float) -> dict[str, float
         waited = overlap(max(began, first), began + slack) + overlap(max(back - slack, first), back)
         train += part * seconds
         waiting += min(waited, part * slack) - overlap(max(began, first), back)
-    whole = engine.workers * (last - first)
+    waiting += sum(overlap(first, ended) for ended in free)
+    whole = sum(ended - first for ended in free)
     shares = {"train": train / whole, "engine": waiting / whole}
     return shares | {"executor": 1.0 - sum(shares.values())}
 
