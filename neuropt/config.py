@@ -62,6 +62,10 @@ class SearchConfig:
     """HOST:PORT of a running Ray cluster; None starts Ray on this machine"""
     workers: int | None = None
     """trials at the same time; None uses every CPU of Ray"""
+    cpus_per_child: float | None = None
+    """CPUs that Ray sets aside for each trial under way, or a fraction of one (executor tune only); None: 1"""
+    gpus_per_child: float | None = None
+    """GPUs that Ray sets aside for each trial under way, or a fraction of one (executor tune only); None: 0"""
     child_seconds: float | None = None
     """wall-clock seconds before a child is ended (executor tune only); None: 200 times its plain steps, at least 10"""
     child_memory: float | None = None
@@ -99,13 +103,15 @@ class SearchConfig:
             valid: tuple[str, ...] = choice.__args__  # type: ignore[attr-defined]  # of a Literal
             if getattr(self, name) not in valid:
                 raise ValueError(f"{name} must be one of {', '.join(valid)}, but got {getattr(self, name)!r}")
-        for name in ("child_seconds", "child_memory"):
+        for name in ("cpus_per_child", "gpus_per_child", "child_seconds", "child_memory"):
             limit = getattr(self, name)
             if limit is not None and not 0 < limit < math.inf:
                 raise ValueError(f"{name} must be a positive number, but got {limit!r}")
+            if limit is not None and name.endswith("per_child") and limit > 1 and limit % 1:
+                raise ValueError(f"{name} must be a fraction of 1 or a whole number, but got {limit!r}")
         for name in NEED_TUNE:
             if getattr(self, name) is not None and self.executor != "tune":
-                why = "" if name == "address" else "; this process cannot end a child that it trains itself"
+                why = "; this process cannot end a child that it trains itself" if name.startswith("child") else ""
                 raise ValueError(f"{name} needs executor tune, but got executor in-process{why}")
 
     def to_toml(self) -> str:
@@ -115,10 +121,20 @@ class SearchConfig:
         return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
 
 
-WHEREABOUTS = ("executor", "address", "workers", "data_dir", "child_seconds", "child_memory", "tensorboard")
+WHEREABOUTS = (
+    "executor",
+    "address",
+    "workers",
+    "cpus_per_child",
+    "gpus_per_child",
+    "data_dir",
+    "child_seconds",
+    "child_memory",
+    "tensorboard",
+)
 """Fields that may change when a run goes on: where it is trained and watched, not what."""
 
-NEED_TUNE = ("address", "child_seconds", "child_memory")
+NEED_TUNE = ("address", "cpus_per_child", "gpus_per_child", "child_seconds", "child_memory")
 """Fields that only the Tune executor can follow."""
 
 _KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
