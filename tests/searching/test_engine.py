@@ -41,11 +41,11 @@ def test_one_seed_gives_one_search(tmp_path: Path) -> None:
     assert contents(first.ledger)["proposals"] != contents(other.ledger)["proposals"]
 
 
-@pytest.mark.parametrize(("workers", "told"), [(2, [1, 0, 3, 2]), (4, [3, 2, 1, 0])])
+@pytest.mark.parametrize(("workers", "told"), [(2, [1, 0, 3, 2]), (8, [7, 6, 5, 4, 3, 2, 1, 0])])
 def test_a_deterministic_search_is_the_same_on_any_number_of_workers(
     tmp_path: Path, workers: int, told: list[int]
 ) -> None:
-    config = replace(SMALL, lag=workers)
+    config = replace(SMALL, lag=workers, rules=max(SMALL.rules, 8 * workers))
     expected = run_small(config, tmp_path / "a")  # one worker
     engine = open_engine(config, tmp_path / "b")  # several, of which the last is always the fastest
     while True:
@@ -56,7 +56,7 @@ def test_a_deterministic_search_is_the_same_on_any_number_of_workers(
             break
     assert contents(engine.ledger) == contents(expected.ledger)
     order = [row[0] for row in engine.ledger.connection.execute("SELECT trial FROM told ORDER BY event")]
-    assert order == told
+    assert order[: len(told)] == told
 
 
 def test_no_more_than_lag_trials_are_under_way(tmp_path: Path) -> None:
