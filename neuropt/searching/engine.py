@@ -89,6 +89,7 @@ class SearchEngine:
 
     @property
     def _wanted(self) -> int:
+        assert self.config.rules_per_trial != "auto"  # `with_trial_size` has made it a number
         return min(self.config.rules_per_trial, self.config.rules - self.rules)
 
     @property

@@ -30,6 +30,7 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.trial_size import with_trial_size
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
@@ -83,6 +84,7 @@ def run_search(
     if not resume:
         known_strings(config, space)  # what is wrong with it is said before there is a folder
         _check_address(config)
+        config = with_trial_size(config, task, data)
         create_run(folder, config)
     with locked(folder), closing(_ledger(folder, config, task, data, space, accept_changes, console)) as ledger:
         _search(config, task, data, space, ledger, folder, accept_changes, console)
