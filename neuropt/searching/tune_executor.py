@@ -94,7 +94,9 @@ class TuneExecutor:
                     name="search",
                     storage_path=folder,
                     verbose=0,
-                    callbacks=[Preparing(searcher)],
+                    callbacks=[]
+                    if self.workers is None
+                    else [Preparing(searcher)],  # on a cluster Tune is ahead itself
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +30,15 @@ def test_the_next_trial_is_proposed_while_the_workers_train(executor: TuneExecut
     engine = run_small(replace(SMALL, deterministic=False), tmp_path / "l", executor)
     first = [event.kind for event in engine.ledger.history()][:4]
     assert first == ["asked", "asked", "asked", "told"], "two for the workers, one that is ready"
+
+
+def test_the_temporary_folder_of_a_finished_search_is_gone(
+    executor: TuneExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    run_small(replace(SMALL, rules=6), tmp_path / "l", executor)
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_map_returns_what_the_in_process_executor_returns(executor: TuneExecutor) -> None:
