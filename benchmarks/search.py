@@ -359,21 +359,16 @@ def _tables(found: dict[str, list[Measured]]) -> Iterator[Table]:
     speed = _table("whole searches, and shares of the workers' time", columns)
     split = _table("milliseconds of processor time a rule", ("executor", *parts, "sum"))
     for name, turns in found.items():
-
-        def middle(value: Callable[[Measured], float], turns: Sequence[Measured] = turns) -> float:
-            return median(value(measured) for measured in turns)
-
-        percent = [f"{100 * middle(lambda m, part=part: m.shares[part]):.1f}" for part in shares]
         speed.add_row(
             name,
-            f"{middle(lambda m: m.rules_a_minute):,.0f}",
-            f"{middle(lambda m: m.start):.1f}",
-            *percent,
-            f"{middle(lambda m: m.proposals):.2f}",
-            f"{middle(lambda m: m.judging):.2f}",
+            f"{median(m.rules_a_minute for m in turns):,.0f}",
+            f"{median(m.start for m in turns):.1f}",
+            *(f"{100 * median(m.shares[part] for m in turns):.1f}" for part in shares),
+            f"{median(m.proposals for m in turns):.2f}",
+            f"{median(m.judging for m in turns):.2f}",
         )
-        each = [middle(lambda m, part=part: m.processor[part]) for part in parts]
-        split.add_row(name, *(f"{value:.2f}" for value in each), f"{middle(lambda m: sum(m.processor.values())):.2f}")
+        each = (f"{median(m.processor[part] for m in turns):.2f}" for part in parts)
+        split.add_row(name, *each, f"{median(sum(m.processor.values()) for m in turns):.2f}")
     yield speed
     yield split
 
