@@ -30,6 +30,7 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.snapshots import SnapshotEngine, load_snapshot
 from neuropt.searching.trial_size import with_trial_size
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
 from neuropt.tasks import get_task, load_task_data
@@ -132,7 +133,7 @@ def _search(
     executor = make_executor(config, task, data)
     try:
         with engine.progress:
-            executor.search(engine)
+            executor.search(SnapshotEngine(engine, folder))
         save_controller(folder, engine.controller)
         if engine.proposer.exhausted and console is not None:
             console.print(
@@ -170,7 +171,7 @@ def _resumed(
 
     found = engine()
     try:
-        found.resume()
+        found.resume(load_snapshot(folder, engine()))
     except OtherProposals:
         if not accept_changes:
             raise
