@@ -10,8 +10,8 @@ finishes first and on however many workers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from controllers import Controller
 from neuropt.config import SearchConfig
@@ -34,6 +34,14 @@ def child_seeds(config: SearchConfig) -> tuple[int, ...]:
     """Return the seeds that every rule of a search is trained on."""
     first = (config.seed % CHILD_SEEDS) * CHILD_SEEDS
     return tuple(range(first, first + config.child_seeds))
+
+
+class Recorded(NamedTuple):
+    """What a ledger holds of a search."""
+
+    events: Sequence[Event]
+    proposals: Mapping[int, list[ProposalRow]]
+    rewards: Mapping[int, list[RewardRow]]
 
 
 class OtherProposals(LedgerError):
@@ -172,29 +180,29 @@ class SearchEngine:
             LedgerError: rows are missing.
         """
         self.progress.replaying = True
-        history = self.ledger.history()
+        recorded = Recorded(self.ledger.history(), self.ledger.proposals(), self.ledger.rewards())
+        seen = 0 if snapshot is None else snapshot.events
         if snapshot is not None:
-            self._go_on_from(snapshot, history[: snapshot.events])
-            del history[: snapshot.events]
-        for event in history:
-            self._replay(event)
+            self._go_on_from(snapshot, recorded)
+        for event in recorded.events[seen:]:
+            self._replay(event, recorded)
         self.again = sorted(self.under_way)
         self.progress.resumed()
 
-    def _go_on_from(self, snapshot: Snapshot, before: Sequence[Event]) -> None:
+    def _go_on_from(self, snapshot: Snapshot, recorded: Recorded) -> None:
         self.remembering = True
-        for event in before:
-            self._replay(event)
+        for event in recorded.events[: snapshot.events]:
+            self._replay(event, recorded)
         while self.told < snapshot.told:  # told while it waited for others to finish
             self._tell(self.told)
         self.remembering = False
         self.controller.load_state_dict(dict(snapshot.controller))
 
-    def _replay(self, event: Event) -> None:
+    def _replay(self, event: Event, recorded: Recorded) -> None:
         if event.kind == "told":
-            self._finished(event.trial, self._recorded_rewards(event.trial))
+            self._finished(event.trial, self._results(event.trial, recorded))
             return
-        rows = self.ledger.proposals(event.trial)
+        rows = recorded.proposals.get(event.trial, [])
         self._catch_up(self.trials - self.config.lag)
         if self.remembering or event.number < self.began_at:
             self.proposer.remember(rows)
@@ -206,8 +214,8 @@ class SearchEngine:
         self._take(event.trial, rows)
         self._record_update()
 
-    def _recorded_rewards(self, trial: int) -> list[RewardRow]:
-        rewards = self.ledger.rewards(trial)
+    def _results(self, trial: int, recorded: Recorded) -> list[RewardRow]:
+        rewards = recorded.rewards.get(trial, [])
         if [row.id for row in self.under_way.get(trial, [])] != [reward.proposal for reward in rewards]:
             raise damaged(self.ledger.path, f"the rewards of trial {trial}")
         return rewards
