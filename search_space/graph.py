@@ -11,6 +11,7 @@ identity of the rule, and the keys let values computed for one rule serve the ne
 
 from __future__ import annotations
 
+import math
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
@@ -214,6 +215,8 @@ class _Builder:
 
 def _computed(function: str, arguments: tuple[Node, ...]) -> Node:
     """Return a primitive's node, folded to a number where all its arguments are."""
+    if function == "abs" and is_never_negative(arguments[0]):  # |g^2| is g^2
+        return arguments[0]
     if arguments[0].function == "number" and PRIMITIVES[function].kind == "pointwise":
         numbers = [a.value for a in arguments if a.function == "number"]
         if len(numbers) == len(arguments):
@@ -224,12 +227,42 @@ def _computed(function: str, arguments: tuple[Node, ...]) -> Node:
     return make_node(function, arguments)
 
 
+def is_never_negative(node: Node, past: bool = False) -> bool:
+    """Whether the value of `node` is 0, positive or NaN for all inputs, as far as its form tells: squares, averages of squares, roots.
+
+    Args:
+        past: whether what is around `node` remembers no negative value; a recurrence that starts so and goes on so never does.
+    """
+    match node.function, node.arguments, node.value:
+        case "number", _, float(value):
+            return math.copysign(1.0, value) > 0.0
+        case "input", _, name:
+            return name in ("t", "T")
+        case "previous", _, _:
+            return past
+        case "recurrence", (body,), (_, (float(start),)):
+            return math.copysign(1.0, start) > 0.0 and is_never_negative(body, past=True)
+        case "**", (_, Node("number", value=float(power))), _ if power > 0.0 and power % 2.0 == 0.0:
+            return True
+        case "-", (Node("number", value=1.0), Node("**", (Node("number", value=float(beta)), steps))), _:
+            return 0.0 <= beta <= 1.0 and is_never_negative(steps, past)  # bias correction
+        case ("abs" | "exp" | "pow_abs" | "norm"), _, _:
+            return True
+        case ("+" | "*" | "/" | "max"), (x, y), _:
+            return is_never_negative(x, past) and is_never_negative(y, past)
+        case _:
+            return False
+
+
 def _remembering(function: str, arguments: tuple[Node, ...]) -> Node:
-    """Return the recurrence of `ema`, `debiased`, `cumsum` or `cummax`, as `sugar` writes it."""
+    """Return the node of `ema`, `debiased`, `cumsum`, `cummax` or `delay`, as `sugar` writes it."""
     previous = make_node("previous", (), (0, 0.0))
     x = arguments[0]
+    if function == "delay":
+        return make_node("delayed", (x,), 0.0)
     if function in ("cumsum", "cummax"):
-        body = make_node("+" if function == "cumsum" else "max", (previous, x))
+        decayed = make_node("*", (arguments[1], previous)) if len(arguments) == 2 else previous
+        body = make_node("+" if function == "cumsum" else "max", (decayed, x))
         return make_node("recurrence", (body,), (0, (0.0,)))
     beta, one = arguments[1], make_node("number", (), 1.0)
     rest = _computed("-", (one, beta))
