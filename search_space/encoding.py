@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from search_space.expression import Expression, Previous, Symbol, rebuild, substitute
-from search_space.graph import Node, expression_node, is_never_negative, make_node, rule_graph
+from search_space.graph import Node, expression_node, make_node, order, rule_graph
 from search_space.identity import identify_node
 from search_space.primitives import COMMUTATIVE
 from search_space.rule import RESULT, Rule
@@ -156,17 +156,13 @@ def _unrolled(node: Node) -> Node:
 
 
 def _changed(root: Node, change: Callable[[Node], Node]) -> Node:
-    """Return the graph with `change` applied to every node, arguments first; what a closed recurrence remembers stays."""
+    """Return the graph with `change` applied to every node, arguments first; what is inside of a recurrence stays."""
     known: dict[bytes, Node] = {}
-
-    def visit(node: Node) -> Node:
-        if node.key not in known:
-            arguments = node.arguments if node.function == "recurrence" else tuple([visit(a) for a in node.arguments])
-            same = all(a is b for a, b in zip(arguments, node.arguments, strict=True))
-            known[node.key] = change(node if same else make_node(node.function, arguments, node.value))
-        return known[node.key]
-
-    return visit(root)
+    for node, _ in order(root, lambda n: n.function == "recurrence"):
+        arguments = node.arguments if node.function == "recurrence" else tuple([known[a.key] for a in node.arguments])
+        same = all(a is b for a, b in zip(arguments, node.arguments, strict=True))
+        known[node.key] = change(node if same else make_node(node.function, arguments, node.value))
+    return known[root.key]
 
 
 def _is_x(pattern: Node) -> bool:
@@ -210,7 +206,7 @@ def _subtracted(pattern: Node, node: Node) -> tuple[Node, Node] | None:
 def _forms(node: Node) -> Iterator[Node]:
     """Yield `node` and what simplification may have made it from, by moving a minus sign."""
     yield node
-    if is_never_negative(node):
+    if node.never_negative and not node.is_open:
         yield make_node("abs", (node,))
     match node.function, node.arguments:
         case "**", (Node("number", value=float(c)), b) if c == _E:  # e ** b is exp(b)

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 
@@ -44,6 +45,8 @@ class Node:
         key: hash of all that.
         is_open: whether it contains a `previous` whose recurrence is not yet closed around it.
         uses_gradient: whether g is below it.
+        never_negative: whether its value is positive, 0 (not -0) or NaN for all inputs, as far as its form tells; for an open node,
+            if that holds for what it reads of the past.
     """
 
     function: str
@@ -52,6 +55,7 @@ class Node:
     key: bytes
     is_open: bool = field(default=False)
     uses_gradient: bool = field(default=False)
+    never_negative: bool = field(default=False)
 
 
 def make_node(function: str, arguments: tuple[Node, ...] = (), value: object = None) -> Node:
@@ -67,7 +71,41 @@ def make_node(function: str, arguments: tuple[Node, ...] = (), value: object = N
     closes = function == "recurrence"
     is_open = function == "previous" or (not closes and any(a.is_open for a in arguments))
     uses_gradient = (function == "input" and value == "g") or any(a.uses_gradient for a in arguments)
-    return Node(function, arguments, value, key, is_open, uses_gradient)
+    never_negative = _is_never_negative(function, arguments, value)
+    return Node(function, arguments, value, key, is_open, uses_gradient, never_negative)
+
+
+_NEVER_NEGATIVE = frozenset({"abs", "exp", "pow_abs", "norm"})
+_KEEP_POSITIVE = frozenset({"+", "*", "/", "max", "min"})
+
+
+def _is_never_negative(function: str, arguments: tuple[Node, ...], value: Any) -> bool:
+    """Squares are never negative, so are averages and maxima of squares, by induction over the steps, and bias corrections."""
+    if function in _KEEP_POSITIVE:
+        return arguments[0].never_negative and arguments[1].never_negative
+    match function:
+        case "number":
+            return math.copysign(1.0, value) > 0.0
+        case "input":
+            return value in ("t", "T")
+        case "previous":
+            return True
+        case "recurrence":
+            return all(a.never_negative for a in arguments) and all(math.copysign(1.0, start) > 0.0 for start in value[1])
+        case "delayed":
+            return arguments[0].never_negative and math.copysign(1.0, value) > 0.0
+        case "**":  # an even power
+            power = arguments[1].value
+            return isinstance(power, float) and power > 0.0 and power % 2.0 == 0.0
+        case "-":  # 1 - beta^(t+1)
+            one, power = arguments
+            return one.value == 1.0 and power.function == "**" and _is_share(power.arguments[0]) and power.arguments[1].never_negative
+        case _:
+            return function in _NEVER_NEGATIVE
+
+
+def _is_share(node: Node) -> bool:
+    return isinstance(node.value, float) and 0.0 <= node.value <= 1.0
 
 
 def rule_graph(rule: Rule) -> Node:
@@ -215,7 +253,7 @@ class _Builder:
 
 def _computed(function: str, arguments: tuple[Node, ...]) -> Node:
     """Return a primitive's node, folded to a number where all its arguments are."""
-    if function == "abs" and is_never_negative(arguments[0]):  # |g^2| is g^2
+    if function == "abs" and arguments[0].never_negative and not arguments[0].is_open:  # |g^2| is g^2
         return arguments[0]
     if arguments[0].function == "number" and PRIMITIVES[function].kind == "pointwise":
         numbers = [a.value for a in arguments if a.function == "number"]
@@ -225,33 +263,6 @@ def _computed(function: str, arguments: tuple[Node, ...]) -> Node:
             if np.isfinite(value):
                 return make_node("number", (), value)
     return make_node(function, arguments)
-
-
-def is_never_negative(node: Node, past: bool = False) -> bool:
-    """Whether the value of `node` is 0, positive or NaN for all inputs, as far as its form tells: squares, averages of squares, roots.
-
-    Args:
-        past: whether what is around `node` remembers no negative value; a recurrence that starts so and goes on so never does.
-    """
-    match node.function, node.arguments, node.value:
-        case "number", _, float(value):
-            return math.copysign(1.0, value) > 0.0
-        case "input", _, name:
-            return name in ("t", "T")
-        case "previous", _, _:
-            return past
-        case "recurrence", (body,), (_, (float(start),)):
-            return math.copysign(1.0, start) > 0.0 and is_never_negative(body, past=True)
-        case "**", (_, Node("number", value=float(power))), _ if power > 0.0 and power % 2.0 == 0.0:
-            return True
-        case "-", (Node("number", value=1.0), Node("**", (Node("number", value=float(beta)), steps))), _:
-            return 0.0 <= beta <= 1.0 and is_never_negative(steps, past)  # bias correction
-        case ("abs" | "exp" | "pow_abs" | "norm"), _, _:
-            return True
-        case ("+" | "*" | "/" | "max"), (x, y), _:
-            return is_never_negative(x, past) and is_never_negative(y, past)
-        case _:
-            return False
 
 
 def _remembering(function: str, arguments: tuple[Node, ...]) -> Node:
