@@ -8,12 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from search_space import SearchSpace, expand, identify, load_space, parse_rule, run, same_rule, to_latex, zoo
-from search_space.graph import rule_graph
-from search_space.identity import identify_node
+from search_space import SearchSpace, expand, identify, load_space, parse_rule, run, to_latex, zoo
 from search_space.primitives import Array
 from search_space.space import OPERAND
-from search_space.trajectory import probe_trajectory
 from tests.search_space.random_rules import strings
 
 EXTENDED, ARXIV = load_space("extended"), load_space("arxiv2017")
@@ -124,36 +121,31 @@ def test_it_reaches_what_the_papers_spaces_cannot(text: str) -> None:
 
 
 def test_the_previous_update_is_that_of_the_whole_rule() -> None:
-    """By hand: r1 = 0.9 prev(u) + g; u = r1 * 1, so that g = 1, 1, 1 gives 1, 1.9, 2.71."""
-    space = load_space("extended", groups=2)
-    tokens = space.encode(parse_rule("0.9 * prev(u) + g"))
+    """By hand: r1 = 0.9 prev(u) + sign(g); u = r1, so that steady gradients give 1, 1.9, 2.71."""
+    tokens = EXTENDED.encode(parse_rule("sign(g) + 0.9 * prev(u)"))
     assert tokens is not None
-    rule = space.decode(tokens)
-    assert rule.text == "0.9 * prev(u) + g"
-    updates = -np.diff(run(rule, np.ones((3, 1)), np.zeros(1), lr=1.0)[:, 0], prepend=0.0)
+    assert "prev(u)" in EXTENDED.describe(tokens)
+    rule = EXTENDED.decode(tokens)
+    updates = -np.diff(run(rule, np.full((3, 1), 5.0), np.zeros(1), lr=1.0)[:, 0], prepend=0.0)
     assert updates.tolist() == pytest.approx([1.0, 1.9, 2.71])
-    assert same_rule(rule, zoo()["momentum"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(strings(EXTENDED))
-def test_random_strings_are_rules(tokens: tuple[int, ...]) -> None:
-    """They read back, have one meaning in the interpreter and in the graph, a formula, and mostly a string."""
+def test_random_strings_are_rules_that_read_back(tokens: tuple[int, ...]) -> None:
     assert EXTENDED.allows(tokens)
     rule = EXTENDED.decode(tokens)
     assert parse_rule(rule.text) == rule
-    assert to_latex(rule).startswith("\\begin{aligned}")
     found = EXTENDED.encode(rule)
     if found is not None:
         assert EXTENDED.allows(found)
-        root, wanted = rule_graph(EXTENDED.decode(found)), rule_graph(rule)
-        assert root.key == wanted.key or identify_node(root).exact == identify_node(wanted).exact
-    trajectory = probe_trajectory(steps=4, elements=6)
-    steps = range(len(trajectory.gradients))
-    expected = -np.diff(
-        run(rule, trajectory.gradients, np.zeros(6), lr=trajectory.learning_rate, decay_steps=4), axis=0, prepend=0.0
-    )
-    assert expected.shape == (len(steps), 6)
+        assert identify(EXTENDED.decode(found)).exact == identify(rule).exact
+
+
+@settings(max_examples=15, deadline=None)
+@given(strings(EXTENDED))
+def test_random_strings_have_a_formula(tokens: tuple[int, ...]) -> None:
+    assert to_latex(EXTENDED.decode(tokens)).startswith("\\begin{aligned}")
 
 
 def test_most_sampled_strings_encode() -> None:
