@@ -1,8 +1,11 @@
 """Find a string of a search space that names a given rule.
 
 The rule and the vocabulary are compared as graphs, so that names, order and shortenings do not matter: `m / (1 - 0.9 ** (t + 1))` is
-the operand `mhat`. The previous update is `prev(u)` to both, and `0 * w`, a weight decay that is switched off, is left out. A value is an operand, an earlier result, or a group b(u1(a), u2(c)) whose two sides are found in the same way; the
+the operand `mhat`. A value is an operand, an earlier result, or a group b(u1(a), u2(c)) whose two sides are found in the same way; the
 search goes from the update down, as far as the groups reach. A rule of fewer groups than the space has is handed on by `x` groups.
+
+Two things are not as the graph has them: in a rule that remembers its update, `u = 0.9 * prev(u) + adam`, the previous update is the
+operand `prev(u)`; and `x + 0 * w`, a weight decay that is switched off, is x.
 """
 
 from __future__ import annotations
@@ -152,7 +155,11 @@ def _is_zero(node: Node) -> bool:
 
 
 def _unrolled(node: Node) -> Node:
-    return make_node("input", (), _PREVIOUS_UPDATE.name) if node.function == "previous" and node.value == (0, 0.0) else node
+    return (
+        make_node("input", (), _PREVIOUS_UPDATE.name)
+        if node.function == "previous" and node.value == (0, 0.0)
+        else node
+    )
 
 
 def _changed(root: Node, change: Callable[[Node], Node]) -> Node:

@@ -91,7 +91,9 @@ def _is_never_negative(function: str, arguments: tuple[Node, ...], value: Any) -
         case "previous":
             return True
         case "recurrence":
-            return all(a.never_negative for a in arguments) and all(math.copysign(1.0, start) > 0.0 for start in value[1])
+            return all(a.never_negative for a in arguments) and all(
+                math.copysign(1.0, start) > 0.0 for start in value[1]
+            )
         case "delayed":
             return arguments[0].never_negative and math.copysign(1.0, value) > 0.0
         case "**":  # an even power
@@ -99,7 +101,12 @@ def _is_never_negative(function: str, arguments: tuple[Node, ...], value: Any) -
             return isinstance(power, float) and power > 0.0 and power % 2.0 == 0.0
         case "-":  # 1 - beta^(t+1)
             one, power = arguments
-            return one.value == 1.0 and power.function == "**" and _is_share(power.arguments[0]) and power.arguments[1].never_negative
+            return (
+                one.value == 1.0
+                and power.function == "**"
+                and _is_share(power.arguments[0])
+                and power.arguments[1].never_negative
+            )
         case _:
             return function in _NEVER_NEGATIVE
 

@@ -164,10 +164,11 @@ def assert_either_way(some: list[Rule], rates: list[float], steps: int) -> None:
     assert_same_curves({k: together[k] for k in stable}, {k: alone[k] for k in stable}, tolerance=1e-8)
 
 
+@pytest.mark.parametrize("name", ["arxiv2017", "extended"])
 @FIXED
 @hypothesis.given(st.integers(0, 2**31 - 1))
-def test_random_rules_of_the_default_space(seed: int) -> None:
-    space = load_space("arxiv2017", groups=2)
+def test_random_rules_of_the_spaces(name: str, seed: int) -> None:
+    space = load_space(name, groups=2)
     proposals = create_controller("random", space, seed).ask(8)
     assert_either_way([space.decode(p.tokens) for p in proposals], [1e-1], steps=8)
 
