@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from search_space import SearchSpace, expand, identify, load_space, parse_rule, run, to_latex, zoo
+from search_space import (
+    Rule,
+    SearchSpace,
+    Trajectory,
+    expand,
+    identify,
+    load_space,
+    parse_rule,
+    run,
+    screen,
+    to_latex,
+    zoo,
+)
 from search_space.primitives import Array
 from search_space.space import OPERAND
 from tests.search_space.random_rules import strings
@@ -148,14 +160,27 @@ def test_random_strings_have_a_formula(tokens: tuple[int, ...]) -> None:
     assert to_latex(EXTENDED.decode(tokens)).startswith("\\begin{aligned}")
 
 
-def test_most_sampled_strings_encode() -> None:
-    assert share_encoded(EXTENDED, 100) >= 0.9
-
-
-def share_encoded(space: SearchSpace, count: int) -> float:
+def sampled(space: SearchSpace, count: int) -> list[Rule]:
+    """Rules of random strings, each token as likely as any other that may come next."""
     generator = np.random.default_rng(0)
     prefixes = np.zeros((count, 0), np.int64)
     for choices in space.choices:
         scores = generator.random((count, choices)) * space.masks(prefixes)
         prefixes = np.column_stack([prefixes, scores.argmax(axis=1)])
-    return float(np.mean([space.encode(space.decode(tokens)) is not None for tokens in prefixes]))
+    return [space.decode(tokens) for tokens in prefixes]
+
+
+def test_most_sampled_strings_encode() -> None:
+    assert np.mean([EXTENDED.encode(rule) is not None for rule in sampled(EXTENDED, 100)]) >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("space", "passing", "distinct"), [(ARXIV, 0.27, 0.95), (EXTENDED, 0.34, 0.99)], ids=["arxiv2017", "extended"]
+)
+def test_the_share_of_random_strings_that_pass_the_screen(space: SearchSpace, passing: float, distinct: float) -> None:
+    with np.load(RECORDED) as arrays:
+        trajectory = Trajectory(arrays["gradients"], arrays["weights"])
+    passed = [rule for rule in sampled(space, 2_000) if screen(rule, trajectory).accepted]
+    assert len(passed) / 2_000 == pytest.approx(passing, abs=0.02)
+    assert len({identify(rule).either for rule in passed}) / len(passed) == pytest.approx(distinct, abs=0.02)

@@ -19,7 +19,10 @@ from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, r
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
 
 
-@pytest.mark.parametrize("config", [SMALL, replace(SMALL, space="extended", groups=2)], ids=lambda c: c.space)
+WIDER = replace(SMALL, space="extended", groups=2)
+
+
+@pytest.mark.parametrize("config", [SMALL, pytest.param(WIDER, marks=pytest.mark.slow)], ids=lambda c: c.space)
 def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path, config: SearchConfig) -> None:
     tuned = run_small(config, tmp_path / "tune", executor)
     plain = run_small(config, tmp_path / "plain")

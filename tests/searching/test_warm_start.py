@@ -69,7 +69,9 @@ def test_named_rules_are_trained_first(tmp_path: Path) -> None:
 
 def test_the_wider_space_begins_with_rules_that_only_it_can_say(tmp_path: Path) -> None:
     names = ("adam", "lion", "powersign", "nesterov", "adagraft-adam-sgd")
-    folder = run_search(replace(CONFIG, space="extended", rules_per_trial=len(names), warm_start=",".join(names)), tmp_path / "run")
+    folder = run_search(
+        replace(CONFIG, space="extended", rules_per_trial=len(names), warm_start=",".join(names)), tmp_path / "run"
+    )
     with closing(ledger(folder)) as opened:
         first = opened.proposals(0)[: len(names)]
     assert [row.status for row in first] == ["new"] * len(names)
