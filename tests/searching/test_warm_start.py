@@ -73,7 +73,7 @@ def test_the_wider_space_begins_with_rules_that_only_it_can_say(tmp_path: Path) 
         replace(CONFIG, space="extended", rules_per_trial=len(names), warm_start=",".join(names)), tmp_path / "run"
     )
     with closing(ledger(folder)) as opened:
-        first = opened.proposals(0)[: len(names)]
+        first = opened.proposals()[0][: len(names)]
     assert [row.status for row in first] == ["new"] * len(names)
     assert all(same_rule(parse_rule(row.rule), zoo()[name]) for row, name in zip(first, names, strict=True))
 
