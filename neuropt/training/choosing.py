@@ -4,8 +4,8 @@ Each possible form trains the same children under Adam for a few steps, in turns
 
     cost = seconds of the first step (which compiles, where a form does) + steps * seconds of a step
 
-and the least costly one is chosen; one that saves less than 3 % does not replace a simpler one, and one that raises an error or whose losses
-are not those of the plain form is never chosen. Times are kept in the user's cache (`forms.json`), so that a second run measures nothing.
+and the least costly one is chosen; one that saves less than 3 % does not replace a simpler one, and one that raises an error or whose
+losses are not those of the plain form is never chosen. Times are kept in the user's cache, so that a second run measures nothing.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from neuropt.tasks.task import Split
 
 CPU = torch.device("cpu")
+
 
 def find_device(name: str) -> torch.device:
     """Return the device of a name.
@@ -53,41 +55,34 @@ class Generator:
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.device = device
-        self.states = [torch.Generator(d).manual_seed(seed).get_state() for d in self._devices]
-
-    @property
-    def _devices(self) -> list[torch.device]:
-        return [CPU] if self.device.type == "cpu" else [CPU, self.device]
+        self.state = torch.Generator().manual_seed(seed).get_state()
+        self.there: Tensor | None = None
+        if device.type != "cpu":
+            before = _module(device).get_rng_state(device)
+            _module(device).manual_seed(seed)
+            self.there = _module(device).get_rng_state(device)
+            _module(device).set_rng_state(before, device)
 
     @contextmanager
     def used(self) -> Iterator[None]:
-        """Let torch draw from these states meanwhile, and from its own afterwards."""
-        before = [_state(device) for device in self._devices]
-        for device, state in zip(self._devices, self.states, strict=True):
-            _set_state(device, state)
-        try:
+        """Let torch draw from this state meanwhile, and from its own afterwards."""
+        devices = [] if self.there is None else [self.device]
+        with torch.random.fork_rng(devices, device_type=self.device.type if devices else "cuda"):
+            torch.set_rng_state(self.state)
+            if self.there is not None:
+                _module(self.device).set_rng_state(self.there, self.device)
             yield
-        finally:
-            self.states = [_state(device) for device in self._devices]
-            for device, state in zip(self._devices, before, strict=True):
-                _set_state(device, state)
+            self.state = torch.get_rng_state()
+            if self.there is not None:
+                self.there = _module(self.device).get_rng_state(self.device)
 
 
-def _state(device: torch.device) -> Tensor:
-    if device.type == "cpu":
-        return torch.get_rng_state()
-    state: Tensor = torch.get_device_module(device).get_rng_state(device)
-    return state
-
-
-def _set_state(device: torch.device, state: Tensor) -> None:
-    if device.type == "cpu":
-        torch.set_rng_state(state)
-    else:
-        torch.get_device_module(device).set_rng_state(state, device)
+def _module(device: torch.device) -> Any:
+    """Return what torch offers for a kind of device, such as `torch.cuda`."""
+    return torch.get_device_module(device)
 
 
 def wait(device: torch.device) -> None:
     """Return when all that was given to the device is done."""
     if device.type != "cpu":
-        torch.get_device_module(device).synchronize(device)
+        _module(device).synchronize(device)

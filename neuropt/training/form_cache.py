@@ -1,4 +1,4 @@
-"""Remember what the forms of a task cost: a JSON file in the user's cache, `forms.json`. Deleting it only makes the next run measure again."""
+"""Remember what the forms of a task cost: a JSON file in the user's cache, `forms.json`, which may be deleted at any time."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ Which one is fast depends on the model, the device and the number of children: `
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, get_args
 
 import torch
@@ -60,6 +61,7 @@ def check_form(form: Form, task: Task, data: TaskData, schedule: str = CONSTANT)
         raise ValueError(f"{what}: its inputs are not images (channels, height, width), but of shape {shape}")
 
 
+@lru_cache(maxsize=8)
 def why_no_rows(task: Task, data: TaskData) -> str | None:
     """Return why the children of a task cannot be rows of one buffer, or None; one forward and backward pass finds out."""
     model = build_model(task, seed=0).train()

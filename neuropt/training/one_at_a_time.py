@@ -75,9 +75,7 @@ class _Trainee:
         self.model.eval()
         loss, right = 0.0, 0.0
         for first in range(0, len(split), EVALUATION_EXAMPLES):
-            logits = logits_of(
-                self.course.predict, split.inputs[first : first + EVALUATION_EXAMPLES], self.precision
-            )
+            logits = logits_of(self.course.predict, split.inputs[first : first + EVALUATION_EXAMPLES], self.precision)
             targets = split.targets[first : first + EVALUATION_EXAMPLES]
             loss += float(cross_entropy(logits, targets)) * len(targets)
             right += float(accuracy(logits, targets)) * len(targets)

@@ -1,7 +1,7 @@
 """Forward and backward passes of many children of one model, whose weights are the rows of a buffer.
 
-`RowPasses` does one child after the other, each with its own module, whose parameters are views of its row. `BatchedPasses` does all at once:
-torch.func.vmap over rows and buffers, so that a convolution with a filter bank a child becomes a grouped convolution, and a product a bmm.
+`RowPasses` does one child after the other, each with its own module, whose parameters are views of its row. `BatchedPasses` does all at
+once: torch.func.vmap over rows and buffers, so that convolutions of many children become a grouped convolution, and their products a bmm.
 `CompiledPasses` is `RowPasses` with one compiled function for the forward and the backward pass of every child.
 """
 
@@ -114,9 +114,7 @@ def compiled_loss(task: Task, precision: Precision) -> Callable[[dict[str, Tenso
     template = build_model(task, seed=0).train()
 
     def loss(given: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(
-            logits_of(lambda x: functional_call(template, given, (x,)), inputs, precision), targets
-        )
+        return cross_entropy(logits_of(lambda x: functional_call(template, given, (x,)), inputs, precision), targets)
 
     return torch.compile(loss, dynamic=False)
 
@@ -155,7 +153,7 @@ class BatchedPasses:
     def logits(self, inputs: Tensor) -> Tensor:
         """Return what each child says in evaluation mode, (C, examples, classes)."""
         self.template.eval()
-        logits = self.forward(self.weights, self.buffers, inputs)
+        logits: Tensor = self.forward(self.weights, self.buffers, inputs)
         self.template.train()
         return logits
 

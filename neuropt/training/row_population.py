@@ -25,7 +25,6 @@ from neuropt.training.population_draws import shared_draws
 from neuropt.training.precision import Precision
 from neuropt.training.rows import Rows
 
-
 NHWC_FORMS = ("channels-last", "compiled")
 """Forms whose images are in memory as (height, width, channels)."""
 
@@ -89,7 +88,9 @@ class RowPopulation:
     def advance(self, steps: int) -> None:
         """Train all children for so many more steps; nothing is read back from the device meanwhile."""
         for _ in range(steps):
-            losses = [p.loss_and_gradient(*self._batch(o[self.t])) for p, o in zip(self.passes, self.orders, strict=True)]
+            losses = [
+                p.loss_and_gradient(*self._batch(o[self.t])) for p, o in zip(self.passes, self.orders, strict=True)
+            ]
             self.rows.step(self.t)
             self.weights.addcmul_(self.updates, self.descents[self.factors[self.t]])  # w <- w - lr u
             self.t += 1

@@ -102,7 +102,7 @@ def train_rules(
             else:
                 programs = [compile_program(rule) for rule in some]
                 cohort = (
-                    Population(task, data, programs, rates, seeds, schedule=schedule)
+                    Population(task, data, programs, rates, seeds, schedule=schedule, device=device)
                     if form == "population"
                     else RowPopulation(task, data, programs, rates, seeds, form, device, precision, schedule=schedule)
                 )
@@ -111,7 +111,11 @@ def train_rules(
 
 
 def form_of(
-    task: Task, batched: bool | None, schedule: str = CONSTANT, form: Form | None = None, precision: Precision = "float32"
+    task: Task,
+    batched: bool | None,
+    schedule: str = CONSTANT,
+    form: Form | None = None,
+    precision: Precision = "float32",
 ) -> Form:
     """Return the form in which children are trained: the given one; else as `batched` says; else the usual one."""
     if form is not None:
