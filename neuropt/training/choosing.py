@@ -11,6 +11,7 @@ losses are not those of the plain form is never chosen. Times are kept in the us
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -148,7 +149,8 @@ def measure(
     cohorts: dict[Form, OneAtATime | RowPopulation] = {}
     seconds: dict[Form, list[float]] = {form: [] for form in forms}
     failed: dict[Form, str] = {}
-    with one_thread(), denormals_flushed():
+    with one_thread(), denormals_flushed(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a form is slow at is measured
         for round_ in range(ROUNDS + 1):
             for form in [form for form in forms if form not in failed]:
                 try:

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parameters_to_vector
 
 from neuropt.tasks import build_model, cross_entropy
@@ -145,7 +147,8 @@ class BatchedPasses:
 
     def loss_and_gradient(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Return each child's mean cross-entropy on a batch, (C,), and write its gradients."""
-        found, losses = self.losses(self.weights, self.buffers, inputs, targets)
+        with _vmapped_attention(inputs.device):
+            found, losses = self.losses(self.weights, self.buffers, inputs, targets)
         torch._foreach_copy_(self.gradients, [found[name] for name in self.names])
         return losses
 
@@ -153,7 +156,8 @@ class BatchedPasses:
     def logits(self, inputs: Tensor) -> Tensor:
         """Return what each child says in evaluation mode, (C, examples, classes)."""
         self.template.eval()
-        logits: Tensor = self.forward(self.weights, self.buffers, inputs)
+        with _vmapped_attention(inputs.device):
+            logits: Tensor = self.forward(self.weights, self.buffers, inputs)
         self.template.train()
         return logits
 
@@ -162,6 +166,18 @@ class BatchedPasses:
 
     def _loss(self, weights: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
         return cross_entropy(self._logits(weights, buffers, inputs), targets)
+
+
+@contextmanager
+def _vmapped_attention(device: torch.device) -> Iterator[None]:
+    """Have attention computed by products and softmax: vmap would take the fused kernels child by child, and warn about it."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # of whole encoder layers, in evaluation mode
+    try:
+        with sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
 
 
 def passes_of(
