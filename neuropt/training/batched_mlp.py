@@ -39,8 +39,7 @@ class Batch:
     def of(inputs: Tensor, targets: Tensor, classes: int) -> Batch:
         """Prepare examples: inputs (B, ...), targets (B,) with class numbers."""
         flat = inputs.reshape(len(inputs), -1)
-        # torch's own one_hot looks at the numbers, for which a device would have to wait
-        onehot = flat.new_zeros(classes, len(flat)).scatter_(0, targets.unsqueeze(0), 1)
+        onehot = (targets == torch.arange(classes, device=targets.device).unsqueeze(1)).to(flat.dtype)
         return Batch(flat, flat.t().contiguous(), targets.unsqueeze(0), onehot)
 
 
