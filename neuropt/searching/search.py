@@ -31,6 +31,7 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.trial_size import with_trial_size
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
@@ -82,8 +83,10 @@ def run_search(
         run if run is not None else free_name(f"{space.name}-{space.groups}-{_stem(config.controller)}-{task.name}")
     )
     if not resume:
-        config = with_form(config, task, data, console)  # a resumed run follows what was written down
         known_strings(config, space)  # what is wrong with it is said before there is a folder
+        _check_address(config)
+        config = with_form(config, task, data, console)  # a resumed run follows what was written down
+        config = with_trial_size(config, task, data)
         create_run(folder, config)
     with locked(folder), closing(_ledger(folder, config, task, data, space, accept_changes, console)) as ledger:
         _search(config, task, data, space, ledger, folder, accept_changes, console)
@@ -244,10 +247,21 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
     """Return the executor that the configuration names; Ray is imported only if it is needed."""
     if config.executor == "in-process":
         return InProcessExecutor(task, data)
+    from neuropt.searching.cluster import Resources
     from neuropt.searching.tune_executor import TuneExecutor
 
     data_dir = Path(config.data_dir) if config.data_dir else None
-    return TuneExecutor(task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory)
+    resources = Resources(config.cpus_per_child or 1.0, config.gpus_per_child or 0.0)
+    return TuneExecutor(
+        task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory, resources
+    )
+
+
+def _check_address(config: SearchConfig) -> None:
+    if config.executor == "tune" and config.address is not None:
+        from neuropt.searching.cluster import check_address
+
+        check_address(config.address)
 
 
 def _task(config: SearchConfig) -> Task:
