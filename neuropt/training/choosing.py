@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,7 +39,8 @@ COMPILE_SECONDS = 300.0
 """Compiling is tried where the best other form would take longer: it takes up to a minute, in every process."""
 TOLERANCES: dict[Precision, float] = {"float32": 1e-3, "bf16": 5e-2}
 """Relative, of the losses of a few steps at a small learning rate, against the plain form's."""
-RATE = 1e-3
+RATE = 1e-4
+"""Small, so that the last bits of two forms are not magnified."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def choose_form(
     """
     cache = FormCache.of_user() if cache is None else cache
     key = cache_key(task, data, children, device, precision)
-    forms = [form for form in possible_forms(task, data) if form not in ("population", "compiled")]
+    forms: list[Form] = [form for form in possible_forms(task, data) if form not in ("population", "compiled")]
     timings = _read(cache.get(key))
     if any(form not in timings for form in forms):
         timings = measure(task, data, forms, children, device, precision)
@@ -139,7 +140,7 @@ def least_costly(timings: Timings, steps: int) -> Form:
 def measure(
     task: Task,
     data: TaskData,
-    forms: list[Form],
+    forms: Sequence[Form],
     children: int,
     device: torch.device = CPU,
     precision: Precision = "float32",
@@ -152,7 +153,9 @@ def measure(
     with one_thread(), denormals_flushed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a form is slow at is measured
         for round_ in range(ROUNDS + 1):
-            for form in [form for form in forms if form not in failed]:
+            for form in forms:
+                if form in failed:
+                    continue
                 try:
                     began = time.perf_counter()
                     if not round_:

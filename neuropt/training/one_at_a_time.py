@@ -38,7 +38,8 @@ class _Trainee:
         schedule: str,
         precision: Precision,
     ) -> None:
-        self.train, self.batch_size, self.precision = train, task.batch_size, precision
+        self.train, self.batch_size = train, task.batch_size
+        self.precision: Precision = precision
         self.t = self.examples = 0
         device = train.inputs.device
         self.loss = torch.full((), torch.nan, device=device)

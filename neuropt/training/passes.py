@@ -46,7 +46,8 @@ class RowPasses:
     """
 
     def __init__(self, models: Sequence[nn.Module], precision: Precision) -> None:
-        self.models, self.precision = list(models), precision
+        self.models = list(models)
+        self.precision: Precision = precision
         self.names = [name for name, _ in self.models[0].named_parameters()]
         self.shapes = [p.shape for p in self.models[0].parameters()]
 
@@ -72,7 +73,8 @@ class RowPasses:
         for child in range(len(self.models)):
             loss = self._loss(child, inputs, targets)
             found = torch.autograd.grad(loss, self.parameters[child], allow_unused=True)
-            torch._foreach_copy_(self.gradients[child], self._complete(found))
+            for view, gradient in zip(self.gradients[child], self._complete(found), strict=True):
+                view.copy_(gradient)
             losses.append(loss.detach())
         return torch.stack(losses)
 
@@ -125,7 +127,8 @@ class BatchedPasses:
     """The passes of C children at once: arguments and methods are those of `RowPasses`."""
 
     def __init__(self, models: Sequence[nn.Module], precision: Precision) -> None:
-        self.template, self.precision = models[0], precision
+        self.template = models[0]
+        self.precision: Precision = precision
         self.names = [name for name, _ in self.template.named_parameters()]
         self.shapes = [p.shape for p in self.template.parameters()]
         self.buffers = {name: buffer.clone() for name, buffer in stack_module_state(list(models))[1].items()}
@@ -149,8 +152,10 @@ class BatchedPasses:
         """Return each child's mean cross-entropy on a batch, (C,), and write its gradients."""
         with _vmapped_attention(inputs.device):
             found, losses = self.losses(self.weights, self.buffers, inputs, targets)
-        torch._foreach_copy_(self.gradients, [found[name] for name in self.names])
-        return losses
+        one_each: Tensor = losses
+        for view, name in zip(self.gradients, self.names, strict=True):
+            view.copy_(found[name])
+        return one_each
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ KEPT: list[Any] = []
 """torch's made-up device does not bear being freed."""
 
 
-class _Generators(backend_registration._DummyBackendModule):  # type: ignore[misc]  # torch's own stand-in has no annotations
+class _Generators(backend_registration._DummyBackendModule):
     """What the device module of a real one has besides."""
 
     def get_rng_state(self, device: torch.device) -> Tensor:
@@ -116,7 +116,7 @@ if __name__ == "__main__":
     warnings.simplefilter("ignore")  # of torch, about copies of fake tensors
     torch.set_num_threads(1)
     gc.disable()
-    with FakeTensorMode(allow_non_fake_inputs=True), _Reads():
+    with FakeTensorMode(allow_non_fake_inputs=True), _Reads():  # type: ignore[no-untyped-call]  # of torch
         for name in sys.argv[1:]:
             try:
                 _train(name)

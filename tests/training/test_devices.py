@@ -106,8 +106,8 @@ class _Dropped(nn.Linear):
     def __init__(self) -> None:
         super().__init__(12, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.dropout(super().forward(x), 0.5, self.training)
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.dropout(super().forward(input), 0.5, self.training)
 
 
 @needs_gpu

@@ -145,8 +145,8 @@ class _Dropped(nn.Linear):
     def __init__(self) -> None:
         super().__init__(12, CLASSES)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return functional.dropout(super().forward(x), 0.5, self.training)
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.dropout(super().forward(input), 0.5, self.training)
 
 
 def test_dropout_is_a_reason_and_looking_for_it_draws_nothing() -> None:
@@ -162,9 +162,9 @@ class _Moody(nn.Linear):
         super().__init__(12, CLASSES)
         self.passes = 0
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, input: Tensor) -> Tensor:
         self.passes += 1
-        return functional.linear(x, self.weight, self.bias if self.passes != 2 else None)
+        return functional.linear(input, self.weight, self.bias if self.passes != 2 else None)
 
 
 def test_a_parameter_without_a_gradient_in_one_step_is_an_error_not_a_zero() -> None:
