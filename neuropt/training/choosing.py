@@ -152,6 +152,9 @@ def measure(
     failed: dict[Form, str] = {}
     with one_thread(), denormals_flushed(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a form is slow at is measured
+        _cohort("plain", short, data, 1, device, precision).advance(
+            1
+        )  # what is slow but once a process: imports, caches
         for round_ in range(ROUNDS + 1):
             for form in forms:
                 if form in failed:
