@@ -1,4 +1,4 @@
-"""Train children of many rules on a task: batched where the model allows it, one at a time otherwise."""
+"""Train children of many rules on a task, in one of the forms of `neuropt.training.forms`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from neuropt.compiling.program import compile_program
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
+from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import MLP, Task, TaskData
 from neuropt.training.children import Cohort, Results, race
 from neuropt.training.devices import CPU
@@ -29,7 +29,7 @@ POPULATION_BYTES = 1_600_000
 
 def is_batched(task: Task, schedule: str = CONSTANT) -> bool:
     """Whether children of the task train together in one buffer unless told otherwise: those of an `MLP` do, where lr alone moves."""
-    return isinstance(task.model, MLP) and find_schedule(schedule).moves == "lr"
+    return usual_form(task, schedule) == "population"
 
 
 def population_rules(task: Task, rates: int, seeds: int) -> int:

@@ -98,7 +98,7 @@ class _Deciding(nn.Linear):
 
 
 class _Counting(nn.Linear):
-    """Says less with each pass of one copy: children that share a module count together."""
+    """Says something else in each pass, whoever asks: no two forms have the same losses."""
 
     passes = 0
 
@@ -107,7 +107,7 @@ class _Counting(nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         _Counting.passes += 1
-        return super().forward(input) / _Counting.passes
+        return super().forward(input) * (_Counting.passes % 7)
 
 
 def _measured(model: type[nn.Module], tmp_path: Path) -> tuple[Task, Timings]:
