@@ -101,14 +101,26 @@ class CompiledPasses(RowPasses):
 
     def __init__(self, models: Sequence[nn.Module], precision: Precision, task: Task) -> None:
         super().__init__(models, precision)
-        self.function = compiled_loss(task, precision)
+        with _quiet():
+            self.function = compiled_loss(task, precision)
+
+    def loss_and_gradient(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Return each child's mean cross-entropy on a batch, (C,), and write its gradients; the first call compiles both."""
+        with _quiet():
+            return super().loss_and_gradient(inputs, targets)
 
     def _loss(self, child: int, inputs: Tensor, targets: Tensor) -> Tensor:
         model = self.models[child]
         given = dict(model.named_parameters()) | dict(model.named_buffers())
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's compiler warns about torch itself
-            return self.function(given, inputs, targets)
+        return self.function(given, inputs, targets)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what torch's compiler warns about in torch itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @lru_cache(maxsize=4)
