@@ -16,6 +16,7 @@ from neuropt.reporting.tables import print_rows
 from neuropt.searching.engine import OtherProposals, SearchEngine, child_seeds
 from neuropt.searching.executor import Executor, InProcessExecutor
 from neuropt.searching.facts import is_begun, ledger_to_go_on_with, now, run_facts
+from neuropt.searching.forming import trained_form, with_form
 from neuropt.searching.ledger import Ledger, create_ledger
 from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
@@ -85,6 +86,7 @@ def run_search(
     if not resume:
         known_strings(config, space)  # what is wrong with it is said before there is a folder
         _check_address(config)
+        config = with_form(config, task, data, console)  # a resumed run follows what was written down
         config = with_trial_size(config, task, data)
         create_run(folder, config)
     with locked(folder), closing(_ledger(folder, config, task, data, space, accept_changes, console)) as ledger:
@@ -128,6 +130,7 @@ def _search(
     if console is not None:
         console.print(
             f"{folder}: {space.name}, {space.groups} groups, {config.controller}, {task.name} ({_short(data)})"
+            f"{_manner(config, task)}"
         )
     engine = resumed_engine(config, task, data, space, ledger, accept_changes, console, folder)
     executor = make_executor(config, task, data)
@@ -270,6 +273,13 @@ def _task(config: SearchConfig) -> Task:
 
 def _stem(name: str) -> str:
     return Path(name).stem
+
+
+def _manner(config: SearchConfig, task: Task) -> str:
+    """Say how children are trained, where it is not as usual."""
+    form = trained_form(config, task)
+    said = (("form " + form, form != "population"), (config.device, config.device != "cpu"))
+    return "".join(f", {text}" for text, shown in (*said, (config.precision, config.precision != "float32")) if shown)
 
 
 def _short(data: TaskData) -> str:
