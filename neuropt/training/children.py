@@ -71,9 +71,14 @@ class Losses:
 
     def add(self, loss: Tensor) -> None:
         """Record one step, (seeds, columns)."""
-        self.alive &= loss <= self.bound  # false for NaN
-        self.steps += self.alive
-        self.last = [*self.last[1 - RECENT_STEPS :], loss]
+        self.extend(loss.unsqueeze(0))
+
+    def extend(self, losses: Tensor) -> None:
+        """Record several steps, (steps, seeds, columns)."""
+        lasting = (losses <= self.bound).logical_and_(self.alive).cumprod(0)  # 0 from the first NaN or passed bound on
+        self.alive = self.alive & lasting.all(0)
+        self.steps += lasting.sum(0)
+        self.last = [*self.last, *losses[-RECENT_STEPS:]][-RECENT_STEPS:]
 
     def recent(self) -> Tensor:
         """Return the mean over the last steps, infinity where diverged: (seeds, columns)."""
