@@ -1,7 +1,8 @@
-"""A population: children of many rules, learning rates and seeds, trained in one flat buffer.
+"""A population: children of many rules, learning rates, seeds and data sets, trained in one flat buffer.
 
 Weights, gradients and updates are (seeds, columns, P). A step is one batched pass a seed, one set of calls for the rules of all rows, and
-one `w <- w - lr u` for everything. Children that lose or diverge leave the buffer, which shrinks.
+one `w <- w - lr u` for everything. Children that lose or diverge leave the buffer, which shrinks. Each seed may have data of its own, so
+that tasks of one shape train together (`neuropt.training.several_tasks`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ class Population:
 
     Args:
         task: with an `MLP` as its model.
-        data: of the task.
+        data: of the task; or one for each seed, which may then come more than once.
         programs: the rules.
         learning_rates: those of each rule.
         seeds: each rule is trained at each of its learning rates on each seed.
@@ -40,7 +41,7 @@ class Population:
     def __init__(
         self,
         task: Task,
-        data: TaskData,
+        data: TaskData | Sequence[TaskData],
         programs: Sequence[Program],
         learning_rates: Sequence[Sequence[float]],
         seeds: Sequence[int],
@@ -52,9 +53,11 @@ class Population:
         self.task, self.mlp, self.programs, self.seeds = task, task.model, programs, list(seeds)
         order = order_for_sharing(programs)
         self.columns = [Column(r, i, lr) for r in order for i, lr in enumerate(learning_rates[r])]
-        self.inputs, self.targets = data.train.inputs.flatten(1).to(dtype), data.train.targets
+        trains = [data.train] * len(seeds) if isinstance(data, TaskData) else [one.train for one in data]
+        self.examples = [(train.inputs.flatten(1).to(dtype), train.targets) for train in trains]
         self.classes = self.mlp.sizes[-1]
-        self.orders = [batch_order(len(data.train), task.batch_size, task.steps, seed) for seed in seeds]
+        pairs = zip(trains, seeds, strict=True)
+        self.orders = [batch_order(len(train), task.batch_size, task.steps, seed) for train, seed in pairs]
         start = torch.stack([initial_weights(task, seed).to(dtype) for seed in seeds])  # (seeds, P)
         self.weights = start.unsqueeze(1).repeat(1, len(self.columns), 1)
         self.losses = Losses(len(self.seeds), len(self.columns), task.loss_bound, start.device)
@@ -84,9 +87,9 @@ class Population:
         """Train all children for so many more steps."""
         losses = self.weights.new_empty(steps, len(self.seeds), len(self.columns))
         for loss in losses:
-            for seed, order in enumerate(self.orders):
+            for seed, (order, (inputs, targets)) in enumerate(zip(self.orders, self.examples, strict=True)):
                 chosen = order[self.t]
-                batch = Batch.of(self.inputs[chosen], self.targets[chosen], self.classes)
+                batch = Batch.of(inputs[chosen], targets[chosen], self.classes)
                 loss[seed] = self.passes[seed].loss_and_gradient(batch)
             self.rows.step(self.t)
             self._descend()
@@ -121,8 +124,11 @@ class Population:
             for name in self.rows.merged.remembered[position]:
                 self.rows.remembered(position, name).copy_(before.remembered(was, name)[:, stay])
 
-    def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
-        """Return loss and accuracy on a split, (seeds, columns) each."""
-        same = Split(split.inputs.flatten(1), split.targets)
-        pairs = [one.evaluate(same, self.weights.dtype) for one in self.passes]
+    def evaluate(self, split: Split | Sequence[Split]) -> tuple[Tensor, Tensor]:
+        """Return loss and accuracy on a split, or on one for each seed: (seeds, columns) each."""
+        splits = [split] * len(self.seeds) if isinstance(split, Split) else split
+        pairs = [
+            passes.evaluate(Split(one.inputs.flatten(1), one.targets), self.weights.dtype)
+            for passes, one in zip(self.passes, splits, strict=True)
+        ]
         return torch.stack([loss for loss, _ in pairs]), torch.stack([accuracy for _, accuracy in pairs])

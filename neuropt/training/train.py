@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from neuropt.compiling.program import compile_program
 from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
-from neuropt.tasks.task import MLP, Task, TaskData
+from neuropt.tasks.task import MLP, Split, Task, TaskData
 from neuropt.training.children import Cohort, Results, race
 from neuropt.training.one_at_a_time import OneAtATime, OptimizerFactory
 from neuropt.training.population import Population
@@ -68,7 +68,7 @@ def train_rules(
         ValueError: `batched=True` for a task whose model is not an `MLP`, or a schedule of more than lr; an unknown schedule; a rule
             without learning rates; no seeds.
     """
-    _check_lists(rules, learning_rates, seeds)
+    check_lists(rules, learning_rates, seeds)
     if batched and not is_batched(task, schedule):
         what = task.name if schedule == CONSTANT else f"{task.name} under schedule {schedule!r}"
         raise ValueError(f"batched=True needs a task whose model is an MLP, but {what} is trained one at a time")
@@ -78,7 +78,7 @@ def train_rules(
     with denormals_flushed():
         for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), batched, schedule):
             some, rates = rules[chosen], learning_rates[chosen]
-            cohort: Cohort
+            cohort: Cohort[Split]
             if together:
                 cohort = Population(
                     task, data, [compile_program(rule) for rule in some], rates, seeds, schedule=schedule
@@ -105,7 +105,8 @@ def cohort_slices(
     return _even_parts(len(rates), population_rules(task, max(rates, default=1), seeds) if together else 1)
 
 
-def _check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:
+def check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:
+    """Raise a ValueError if rules, learning rates and seeds do not belong together."""
     if len(rules) != len(learning_rates):
         raise ValueError(f"{len(rules)} rules need {len(rules)} lists of learning rates, but got {len(learning_rates)}")
     for position, rates in enumerate(learning_rates):
