@@ -134,39 +134,39 @@ def proposed(task: Task, data: TaskData, space: str, count: int) -> tuple[list[R
 
 def in_trials(
     task: Task, data: TaskData, rules: Sequence[Rule], rates: Sequence[Sequence[float]], halving: bool
-) -> float:
-    """Train rules as a search does and return the seconds."""
-    began = time.process_time()
+) -> list[float]:
+    """Train rules as a search does and return the best validation accuracy of each."""
+    best = []
     for first in range(0, len(rules), RULES_A_TRIAL):
         part = slice(first, first + RULES_A_TRIAL)
-        train_rules(task, data, rules[part], rates[part], [0], halving=halving)
-    return time.process_time() - began
+        found = train_rules(task, data, rules[part], rates[part], [0], halving=halving)
+        best += [max(child.accuracy or 0.0 for row in rule for child in row) for rule in found]
+    return best
 
 
 def searched(task: Task, data: TaskData, arguments: argparse.Namespace) -> Table:
     """Measure rules of a search: a minute's rules with halving and without, and the calls of a step."""
-    table = Table(
-        title=f"{task.name}: rules of {arguments.space}, 7 learning rates, 1 thread, torch {torch.__version__}"
-    )
+    table = Table(title=f"{task.name}: rules of {arguments.space}, 7 learning rates, 1 thread, torch {torch.__version__}")
     for column in (
-        "rules",
-        "rules/min with halving",
-        "without",
-        "ratio",
-        "calls a step, all in one buffer",
-        "of one rule",
-    ):
+        "rules", "rules/min with halving", "without", "ratio", "same best accuracy", "mean given up",
+        "calls a step, all in one buffer", "of one rule",
+    ):  # fmt: skip
         table.add_column(column, justify="right")
     for count in arguments.rules:
         rules, rates = proposed(task, data, arguments.space, count)
         turns = [
-            [in_trials(task, data, rules, rates, halving) for halving in (True, False)]
+            [seconds(partial(in_trials, task, data, rules, rates, halving)) for halving in (True, False)]
             for _ in range(arguments.repeats)
         ]
-        halved, full = (60 * count / statistics.median(turn[side] for turn in turns) for side in (0, 1))
+        halved, full = (60 * count / statistics.median(turn[side][0] for turn in turns) for side in (0, 1))
+        lost = [b - a for a, b in zip(turns[0][0][1], turns[0][1][1], strict=True)]
         calls = calls_of_a_step(task, data, [compile_program(rule) for rule in rules], rates)
-        ratio = statistics.median(b / a for a, b in turns)
-        table.add_row(str(count), f"{halved:,.0f}", f"{full:,.0f}", f"{ratio:.2f}x", str(calls), f"{calls / count:.1f}")
+        ratio = statistics.median(without[0] / with_halving[0] for with_halving, without in turns)
+        table.add_row(
+            str(count), f"{halved:,.0f}", f"{full:,.0f}", f"{ratio:.2f}x",
+            f"{100 * statistics.mean(abs(x) < 1e-6 for x in lost):.0f} %", f"{statistics.mean(lost):.4f}",
+            str(calls), f"{calls / count:.1f}",
+        )  # fmt: skip
     return table
 
 
