@@ -30,6 +30,8 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.snapshots import SnapshotEngine, load_snapshot, save_snapshot
+from neuropt.searching.trial_size import with_trial_size
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
@@ -82,6 +84,8 @@ def run_search(
     )
     if not resume:
         known_strings(config, space)  # what is wrong with it is said before there is a folder
+        _check_address(config)
+        config = with_trial_size(config, task, data)
         create_run(folder, config)
     with locked(folder), closing(_ledger(folder, config, task, data, space, accept_changes, console)) as ledger:
         _search(config, task, data, space, ledger, folder, accept_changes, console)
@@ -125,11 +129,12 @@ def _search(
         console.print(
             f"{folder}: {space.name}, {space.groups} groups, {config.controller}, {task.name} ({_short(data)})"
         )
-    engine = _resumed(config, task, data, space, ledger, accept_changes, console, folder)
+    engine = resumed_engine(config, task, data, space, ledger, accept_changes, console, folder)
     executor = make_executor(config, task, data)
     try:
         with engine.progress:
-            executor.search(engine)
+            executor.search(SnapshotEngine(engine, folder))
+        save_snapshot(folder, engine)
         save_controller(folder, engine.controller)
         if engine.proposer.exhausted and console is not None:
             console.print(
@@ -143,7 +148,7 @@ def _search(
     show_finalists(folder, ledger, config, console)
 
 
-def _resumed(
+def resumed_engine(
     config: SearchConfig,
     task: Task,
     data: TaskData,
@@ -167,7 +172,7 @@ def _resumed(
 
     found = engine()
     try:
-        found.resume()
+        found.resume(load_snapshot(folder, engine()))
     except OtherProposals:
         if not accept_changes:
             raise
@@ -241,10 +246,21 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
     """Return the executor that the configuration names; Ray is imported only if it is needed."""
     if config.executor == "in-process":
         return InProcessExecutor(task, data)
+    from neuropt.searching.cluster import Resources
     from neuropt.searching.tune_executor import TuneExecutor
 
     data_dir = Path(config.data_dir) if config.data_dir else None
-    return TuneExecutor(task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory)
+    resources = Resources(config.cpus_per_child or 1.0, config.gpus_per_child or 0.0)
+    return TuneExecutor(
+        task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory, resources
+    )
+
+
+def _check_address(config: SearchConfig) -> None:
+    if config.executor == "tune" and config.address is not None:
+        from neuropt.searching.cluster import check_address
+
+        check_address(config.address)
 
 
 def _task(config: SearchConfig) -> Task:
