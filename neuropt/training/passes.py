@@ -7,7 +7,6 @@ once: torch.func.vmap over rows and buffers, so that convolutions of many childr
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -189,8 +188,7 @@ def passes_of(
     form: Form, task: Task, seed: int, children: int, device: torch.device, precision: Precision
 ) -> RowPasses | BatchedPasses:
     """Return the passes of children of one seed in a row form; `bind` gives them their rows."""
-    model = build_model(task, seed).train().to(device)
-    models = [model, *(copy.deepcopy(model) for _ in range(children - 1))]
+    models = [build_model(task, seed).train().to(device) for _ in range(children)]
     if form == "batched":
         return BatchedPasses(models, precision)
     return CompiledPasses(models, precision, task) if form == "compiled" else RowPasses(models, precision)
