@@ -152,7 +152,7 @@ def searched(task: Task, data: TaskData, arguments: argparse.Namespace) -> Table
         title=f"{task.name}: rules of {arguments.space}, 7 learning rates, 1 thread, torch {torch.__version__}"
     )
     for column in (
-        "rules", "rules/min with halving", "without", "ratio", "same best accuracy", "mean given up",
+        "rules", "rules/min with halving", "without", "ratio", "same best accuracy", "given up", "in the best half",
         "calls a step, all in one buffer", "of one rule",
     ):  # fmt: skip
         table.add_column(column, justify="right")
@@ -163,12 +163,15 @@ def searched(task: Task, data: TaskData, arguments: argparse.Namespace) -> Table
             for _ in range(arguments.repeats)
         ]
         halved, full = (60 * count / statistics.median(turn[side][0] for turn in turns) for side in (0, 1))
-        lost = [b - a for a, b in zip(turns[0][0][1], turns[0][1][1], strict=True)]
+        lost = [
+            b - a for b, a in sorted(zip(turns[0][1][1], turns[0][0][1], strict=True), reverse=True)
+        ]  # best rules first
         calls = calls_of_a_step(task, data, [compile_program(rule) for rule in rules], rates)
         ratio = statistics.median(without[0] / with_halving[0] for with_halving, without in turns)
         table.add_row(
             str(count), f"{halved:,.0f}", f"{full:,.0f}", f"{ratio:.2f}x",
-            f"{100 * statistics.mean(abs(x) < 1e-6 for x in lost):.0f} %", f"{statistics.mean(lost):.4f}",
+            f"{100 * statistics.mean(abs(x) < 1e-6 for x in lost):.0f} %",
+            *(f"{statistics.mean(some):.4f}" for some in (lost, lost[: -(-count // 2)])),
             str(calls), f"{calls / count:.1f}",
         )  # fmt: skip
     return table
