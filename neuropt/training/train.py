@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from neuropt.compiling.program import compile_program
 from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.optimizers.named_schedules import CONSTANT
-from neuropt.tasks.task import MLP, Task, TaskData
+from neuropt.tasks.task import MLP, Split, Task, TaskData
 from neuropt.training.children import Cohort, Results, race
 from neuropt.training.devices import CPU
 from neuropt.training.forms import Form, check_form, usual_form
@@ -80,7 +80,7 @@ def train_rules(
         ValueError: a form that the task, its schedule or the precision does not allow, `batched=True` among them; an unknown schedule; a
             rule without learning rates; no seeds.
     """
-    _check_lists(rules, learning_rates, seeds)
+    check_lists(rules, learning_rates, seeds)
     if batched and form is None and not is_batched(task, schedule):
         what = task.name if schedule == CONSTANT else f"{task.name} under schedule {schedule!r}"
         raise ValueError(f"batched=True needs a task whose model is an MLP, but {what} is trained one at a time")
@@ -93,7 +93,7 @@ def train_rules(
     with denormals_flushed():
         for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), form, rules_together):
             some, rates = rules[chosen], learning_rates[chosen]
-            cohort: Cohort
+            cohort: Cohort[Split]
             if form == "plain":
                 factories = [rule_factory(rule, task.steps) for rule in some]
                 cohort = OneAtATime(
@@ -141,7 +141,8 @@ def cohort_slices(
     return _even_parts(len(rates), 1 if form == "plain" else rules_together or usual)
 
 
-def _check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:
+def check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:
+    """Raise a ValueError if rules, learning rates and seeds do not belong together."""
     if len(rules) != len(learning_rates):
         raise ValueError(f"{len(rules)} rules need {len(rules)} lists of learning rates, but got {len(learning_rates)}")
     for position, rates in enumerate(learning_rates):
