@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from neuropt.exporting import Provenance, export_rule
     from neuropt.finding import find_rule
     from neuropt.searching.search import run_search
+    from neuropt.tables.table import Table
+    from neuropt.tables.table_file import TableError, load_table
     from neuropt.tasks import MLP, DataError, Split, Task, TaskData, get_task, register_task
     from neuropt.training.meta_training import meta_train
     from search_space import Rule, RuleError, SearchSpace, load_space, parse_rule, same_rule, simplify, to_latex, zoo
@@ -41,6 +43,8 @@ __all__ = [
     "SearchConfig",
     "SearchSpace",
     "Split",
+    "Table",
+    "TableError",
     "Task",
     "TaskData",
     "__version__",
@@ -51,6 +55,7 @@ __all__ = [
     "find_rule",
     "get_task",
     "load_space",
+    "load_table",
     "meta_train",
     "optimizers",
     "parse_rule",
@@ -73,6 +78,8 @@ _HOMES = {
     "neuropt.exporting": ("Provenance", "export_rule"),
     "neuropt.finding": ("find_rule",),
     "neuropt.searching.search": ("run_search",),
+    "neuropt.tables.table": ("Table",),
+    "neuropt.tables.table_file": ("TableError", "load_table"),
     "neuropt.tasks": ("MLP", "DataError", "Split", "Task", "TaskData", "get_task", "register_task"),
     "neuropt.training.meta_training": ("meta_train",),
     "search_space": (
