@@ -66,6 +66,8 @@ class SearchConfig:
     """wall-clock seconds before a child is ended (executor tune only); None: 200 times its plain steps, at least 10"""
     child_memory: float | None = None
     """GiB that training may add to a worker before it is ended (executor tune only); None: its share of the machine"""
+    tensorboard: bool = False
+    """write curves for TensorBoard to the run's folder while it runs"""
     rules_per_trial: int = 20
     """rules that one trial trains together"""
     deterministic: bool = False
@@ -113,8 +115,8 @@ class SearchConfig:
         return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
 
 
-WHEREABOUTS = ("executor", "address", "workers", "data_dir", "child_seconds", "child_memory")
-"""Fields that may change when a run goes on: where it is trained, not what."""
+WHEREABOUTS = ("executor", "address", "workers", "data_dir", "child_seconds", "child_memory", "tensorboard")
+"""Fields that may change when a run goes on: where it is trained and watched, not what."""
 
 NEED_TUNE = ("address", "child_seconds", "child_memory")
 """Fields that only the Tune executor can follow."""

@@ -147,6 +147,7 @@ class SearchEngine:
         if number > self.updates:
             self.updates = number
             self.ledger.write_update(number, metrics)
+            self.progress.updated(number, metrics)
 
     # -- resuming ------------------------------------------------------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ def _search(
         console.print(
             f"{folder}: {space.name}, {space.groups} groups, {config.controller}, {task.name} ({_short(data)})"
         )
-    engine = _resumed(config, task, data, space, ledger, accept_changes, console)
+    engine = _resumed(config, task, data, space, ledger, accept_changes, console, folder)
     executor = make_executor(config, task, data)
     try:
         with engine.progress:
@@ -151,6 +151,7 @@ def _resumed(
     ledger: Ledger,
     accept_changes: bool,
     console: Console | None,
+    folder: Path,
 ) -> SearchEngine:
     """Return the engine, where the ledger left off.
 
@@ -162,7 +163,7 @@ def _resumed(
         controller = create_controller(config.controller, space, config.seed)
         controller.begin(_known(ledger))
         proposer = Proposer(controller, space, record_trajectory(task, data))
-        return SearchEngine(config, proposer, task, ledger, Progress(config.rules, console))
+        return SearchEngine(config, proposer, task, ledger, _progress(config, folder, console))
 
     found = engine()
     try:
@@ -176,6 +177,14 @@ def _resumed(
         found = engine()
         found.resume()
     return found
+
+
+def _progress(config: SearchConfig, folder: Path, console: Console | None) -> Progress:
+    if not config.tensorboard:
+        return Progress(config.rules, console)
+    from neuropt.searching.tensorboard import TensorBoardProgress  # brings protobuf
+
+    return TensorBoardProgress(config.rules, console, folder)
 
 
 def _known(ledger: Ledger) -> list[Known]:
