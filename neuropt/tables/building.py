@@ -14,7 +14,6 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +114,7 @@ def build_table(config: TableConfig, out: Path | str, say: Callable[[str], None]
     space = load_space(config.space, config.groups)
     data = load_task_data(task, Path(config.data_dir) if config.data_dir else None)
     folder = out.with_name(out.name + FOLDER)
-    facts = build_facts(task, data, space, config.seeds)
+    facts = build_facts(task, data, space)
     tell = BuildProgress(say)
     try:
         with locked(folder), closing(_ledger(folder, facts)) as ledger:
@@ -135,7 +134,7 @@ def build_table(config: TableConfig, out: Path | str, say: Callable[[str], None]
                 losses=losses,
                 accuracies=accuracies,
                 failures=failures,
-                facts=facts | {"created": now()},
+                facts=facts | {"weights_sha256": _weights(task, config.seeds), "created": now()},
             )
             write_table(table, out)
     except RunError as error:
@@ -144,8 +143,8 @@ def build_table(config: TableConfig, out: Path | str, say: Callable[[str], None]
     return out
 
 
-def build_facts(task: Task, data: TaskData, space: SearchSpace, seeds: int) -> dict[str, Any]:
-    """Return what the numbers of a table depend on: nothing of it may change while it is built."""
+def build_facts(task: Task, data: TaskData, space: SearchSpace) -> dict[str, str]:
+    """Return what the numbers of a table depend on: nothing of it may change while it is built. The number of seeds may."""
     return {
         "neuropt": version("neuropt"),
         "torch": torch.__version__,
@@ -154,11 +153,10 @@ def build_facts(task: Task, data: TaskData, space: SearchSpace, seeds: int) -> d
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": str(CHILD_THREADS),
         "data_sha256": data.sha256,
-        "weights_sha256": hash_tensors(*(initial_weights(task, seed) for seed in range(seeds))),
+        "weights_sha256": _weights(task, 1),
         "space_sha256": _text_hash(json.dumps(asdict(space))),
         "batch_size": str(task.batch_size),
         "steps": str(task.steps),
-        "seeds": str(seeds),
         "rules_per_work": str(RULES_PER_WORK),
         "halving": "no",
         "screen": json.dumps(
@@ -175,6 +173,10 @@ def build_facts(task: Task, data: TaskData, space: SearchSpace, seeds: int) -> d
             }
         ),
     }
+
+
+def _weights(task: Task, seeds: int) -> str:
+    return hash_tensors(*(initial_weights(task, seed) for seed in range(seeds)))
 
 
 def table_works(rules: Sequence[str], scales: Sequence[float], seeds: int) -> list[Work]:
@@ -227,7 +229,7 @@ def _train(
 # -- the folder --------------------------------------------------------------------------------------------------------------------
 
 
-def _ledger(folder: Path, facts: dict[str, Any]) -> Ledger:
+def _ledger(folder: Path, facts: dict[str, str]) -> Ledger:
     """Begin the ledger of a build, or open one that this build may go on with."""
     path = folder / LEDGER
     if not is_begun(path):

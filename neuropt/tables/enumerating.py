@@ -67,7 +67,9 @@ def enumerate_rules(
     judge = _Judge(trajectory)
     rule_of = np.full(space.size, FORBIDDEN, np.int32)
     negated = np.zeros(space.size, np.bool_)
-    for done, (number, tokens) in enumerate(zip(string_numbers(space, strings).tolist(), strings.tolist(), strict=True)):
+    for done, (number, tokens) in enumerate(
+        zip(string_numbers(space, strings).tolist(), strings.tolist(), strict=True)
+    ):
         if done % SAY_EVERY == 0:
             say(done, len(strings), len(judge.firsts))
         rule_of[number], negated[number] = judge(space, tuple(tokens))
