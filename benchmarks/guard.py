@@ -16,7 +16,7 @@ from controllers import create_controller
 from neuropt.searching.guard import Guard
 from neuropt.searching.guard_process import GuardProcess
 from neuropt.searching.limits import GIB, Limits
-from neuropt.searching.proposing import Proposer, Screen
+from neuropt.searching.proposing import Proposer
 from neuropt.searching.trainer import Broken
 from neuropt.tasks import get_task, load_task_data
 from neuropt.training.learning_rates import learning_rates
@@ -48,7 +48,7 @@ def main() -> None:
     task = get_task(arguments.task)
     data = load_task_data(task)
     space = load_space("arxiv2017", groups=2)
-    proposer = Proposer(create_controller("random", space, seed=0), Screen(space, record_trajectory(task, data)))
+    proposer = Proposer(create_controller("random", space, seed=0), space, record_trajectory(task, data))
     began = time.perf_counter()
     process = GuardProcess(pickle.dumps(task), None, (LIMITS.seconds, LIMITS.memory), {})
     print(f"start of a guard's process: {time.perf_counter() - began:.2f} s")

@@ -11,7 +11,7 @@ import time
 import torch
 
 from controllers import Outcome, create_controller
-from neuropt.searching.proposing import Proposer, Screen
+from neuropt.searching.proposing import Proposer
 from neuropt.tasks import get_task, load_task_data
 from neuropt.training.recording import record_trajectory
 from search_space import identify, load_space, screen
@@ -29,7 +29,7 @@ def main() -> None:
     trajectory = record_trajectory(task, load_task_data(task))
     space = load_space(arguments.space, groups=arguments.groups)
     controller = create_controller(arguments.controller, space, seed=0)
-    proposer = Proposer(controller, Screen(space, trajectory))
+    proposer = Proposer(controller, space, trajectory)
     spent = dict.fromkeys(("ask", "decode", "identity", "screen", "tell"), 0.0)
 
     def timed(part: str, began: float) -> None:

@@ -2,6 +2,7 @@
 
 from neuropt.commands.checking import Check
 from neuropt.commands.command import Command
+from neuropt.commands.comparing import CompareControllers
 from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
 from neuropt.commands.meta_training import MetaTrain
 from neuropt.commands.optimizers import Optimizers
@@ -18,6 +19,7 @@ COMMANDS: dict[str, type[Command]] = {
     "check": Check,
     "evaluate": Evaluate,
     "meta-train": MetaTrain,
+    "compare-controllers": CompareControllers,
     "spaces": Spaces,
     "controllers": Controllers,
     "tasks": Tasks,

@@ -14,7 +14,7 @@ from neuropt.comparing.measured import Curves, Measured
 from neuropt.comparing.racing import Course, Entry, Result, race
 from neuropt.comparing.written import check_out
 from neuropt.config import Reward
-from neuropt.tables import load_table
+from neuropt.tables.table_file import load_table
 
 MOST_SEEDS = 10_000
 
@@ -51,7 +51,7 @@ def compare_controllers(
         ValueError: a bad name or number, or a folder that holds a comparison already; nothing was searched then.
 
     Example:
-        >>> found = compare_controllers("tiny-digits-mlp", ["random", "evolution"], budget=60, seeds=6, workers=1)
+        >>> found = compare_controllers("icml2017-digits-mlp", ["random", "evolution"], budget=60, seeds=6, workers=1)
         >>> [row.controller for row in found.rows]
         ['random', 'evolution']
     """

@@ -102,7 +102,9 @@ def _ranges(panel: Panel) -> tuple[tuple[float, float], tuple[float, float]]:
     last = max(float(band.at[-1]) for band in panel.bands)
     if all(band.measure == "found" for band in panel.bands):
         return (0.0, last), (0.0, 1.0)
-    later = [v[band.at >= last / 10] for band in panel.bands for v in (band.middle, band.low, band.high) if v is not None]
+    later = [
+        v[band.at >= last / 10] for band in panel.bands for v in (band.middle, band.low, band.high) if v is not None
+    ]
     values = np.concatenate(later)
     low, high = float(values.min()), float(values.max())
     margin = 0.05 * (high - low) or 0.5

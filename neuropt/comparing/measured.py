@@ -84,9 +84,12 @@ class Curves:
     """One search at common counts; NaN where it has no value yet, or no policy.
 
     Args:
-        children: counts of distinct children; `by_children` is best so far there, `chosen` what the search would name, `found` whether a top
-            rule was among them, `entropy` the policy's.
-        proposals: counts of proposals; `by_proposals` is best so far there. NaN beyond the last proposal of the search.
+        children: counts of distinct children.
+        proposals: counts of proposals.
+        by_children, by_proposals: quality of the best child so far; NaN beyond the last proposal of the search.
+        chosen: quality of what the search would name, at the counts of children.
+        found: 1 where a rule of the top was among them, else 0.
+        entropy: of the policy.
     """
 
     children: NDArray[np.int64]

@@ -15,7 +15,7 @@ from neuropt.comparing.measured import Curves, Measured, curves, measure
 from neuropt.comparing.table_search import search_table
 from neuropt.config import Reward
 from neuropt.searching.trainer import end_with_parent
-from neuropt.tables import load_table
+from neuropt.tables.table_file import load_table
 from neuropt.training.threads import one_thread
 
 
@@ -71,7 +71,9 @@ def race(course: Course, entries: Sequence[Entry], workers: int) -> Iterator[tup
         for future in as_completed(places):
             yield places[future], future.result()
     except BrokenProcessPool:
-        raise ValueError("a process of the comparison was ended from outside; run it again, with fewer --workers?") from None
+        raise ValueError(
+            "a process of the comparison was ended from outside; run it again, with fewer --workers?"
+        ) from None
     except BaseException:  # above all Ctrl-C: what is under way would take seconds more
         for process in set(multiprocessing.active_children()) - before:
             process.terminate()

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
 from controllers import Controller, Known, Outcome, Proposal
 from neuropt.comparing.trace import Ended, Trace
 from neuropt.searching.ledger import ProposalRow, RewardRow
-from neuropt.searching.proposing import Candidate, Proposer, Verdict
+from neuropt.searching.proposing import Proposer
 from neuropt.tables.table import Judgement, Table
+from search_space import SearchSpace, probe_trajectory
 
 RULES_PER_TRIAL = 20
 """As a search has it by default: so many new rules are asked for, then the controller is told of them."""
@@ -37,7 +39,7 @@ def search_table(
         ValueError: the controller never proposed a rule of the table.
     """
     clocked = Clocked(controller)
-    proposer = Proposer(clocked, TableJudge(table))
+    proposer = TableProposer(clocked, table.space, table)
     rows: list[ProposalRow] = []
     children: list[tuple[int, int]] = []  # (rule, proposals so far)
     entropy, trial_ends = [], []
@@ -46,8 +48,9 @@ def search_table(
         asked = proposer.next_rules(min(RULES_PER_TRIAL, budget - len(children)))
         rows += asked
         new = [row for row in asked if row.status == "new"]
-        proposer.learn(new, [_reward(row, table, judged) for row in new])
-        children += [(int(row.key), row.id + 1) for row in new]
+        said = [int(table.rule_of[table.number(row.tokens)]) for row in new]
+        proposer.learn(new, [_reward(row, rule, table, judged) for row, rule in zip(new, said, strict=True)])
+        children += [(rule, row.id + 1) for row, rule in zip(new, said, strict=True)]
         if "entropy" in controller.metrics():
             entropy.append(controller.metrics()["entropy"])
             trial_ends.append(len(children))
@@ -74,32 +77,32 @@ def search_table(
     )
 
 
-def _reward(row: ProposalRow, table: Table, judged: Judgement) -> RewardRow:
-    """Return what the engine would make of the rule's children."""
-    rule = int(row.key)
+def _reward(row: ProposalRow, rule: int, table: Table, judged: Judgement) -> RewardRow:
+    """Return what the engine makes of the rule's children."""
     failure = table.failures.get(rule)
-    reward = float(judged.rewards[rule])
-    return RewardRow(row.id, "trained" if failure is None else "failed", reward, None, None, None, failure)
+    status: Literal["trained", "failed"] = "trained" if failure is None else "failed"
+    return RewardRow(row.id, status, float(judged.rewards[rule]), None, None, None, failure)
 
 
-class TableJudge:
-    """Knows from a table what each string is; the key of a rule is its number.
+class TableProposer(Proposer):
+    """A proposer that looks up what a string says."""
 
-    Args:
-        table: of the space that is searched.
-    """
-
-    def __init__(self, table: Table) -> None:
+    def __init__(self, controller: Controller, space: SearchSpace, table: Table) -> None:
+        super().__init__(controller, space, probe_trajectory(steps=2, elements=1))  # nothing is screened
         self.table = table
 
-    def __call__(self, tokens: tuple[int, ...]) -> Candidate:
-        """Look a string up."""
-        rule = self.table.lookup(tokens)
+    def _judged(self, proposal: Proposal) -> ProposalRow:
+        table, number, tokens = self.table, self.first + proposal.id, proposal.tokens
+        rule = table.lookup(tokens)
+        self.barren += 1
         if rule is None:
-            reason = self.table.reason(tokens)
-            return Candidate("", key=f"rejected: {reason}", screen=lambda: Verdict(reason, ""))
-        text = self.table.rules[rule]
-        return Candidate(text, key=str(rule), screen=lambda: Verdict(None, text))
+            return ProposalRow(number, tokens, "", "", "rejected", None, table.reason(tokens), False, None)
+        text, key = table.rules[rule], table.keys[rule].decode()
+        if key in self.seen:
+            return ProposalRow(number, tokens, text, key, "duplicate", self.seen[key], None, False, None)
+        self.seen[key] = number
+        self.barren = 0
+        return ProposalRow(number, tokens, text, key, "new", None, None, False, None)
 
 
 class Clocked:

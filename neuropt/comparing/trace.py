@@ -72,13 +72,18 @@ def best_so_far(children: NDArray[np.int64], judged: Judgement) -> NDArray[np.fl
 
 
 def chosen_so_far(children: NDArray[np.int64], judged: Judgement) -> NDArray[np.float64]:
-    """Return the quality of the rule that the search itself would name, after each child: the one with the best reward seen, the first at ties."""
+    """Return the quality of the rule that the search itself would name, after each child.
+
+    It is the one with the best reward seen; among equal rewards, which accuracies often are, the first.
+    """
     rewards = judged.rewards[children]
     ahead = rewards > np.concatenate([[-np.inf], np.maximum.accumulate(rewards)[:-1]])
     return judged.qualities[children[np.maximum.accumulate(np.where(ahead, np.arange(len(children)), 0))]]
 
 
-def at_counts(values: NDArray[np.float64], reached: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+def at_counts(
+    values: NDArray[np.float64], reached: NDArray[np.int64], counts: NDArray[np.int64]
+) -> NDArray[np.float64]:
     """Return the value in force at each count: the last whose `reached` is not beyond it; NaN before the first.
 
     >>> at_counts(np.array([0.5, 0.9]), reached=np.array([2, 5]), counts=np.array([1, 2, 4, 9])).tolist()

@@ -5,8 +5,8 @@ Of ten strings about six are algebraic or rescaled copies of one tried before, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from controllers import Controller, Outcome, Proposal
 from neuropt.searching.ledger import ProposalRow, RewardRow
@@ -19,79 +19,18 @@ EXHAUSTED_AFTER = 5_000
 """So many proposals in a row without a new rule, and the space counts as exhausted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether a rule is worth training.
-
-    Args:
-        reason: why not, or None.
-        rule: its text, negated where it descends only so.
-        negated: whether it was.
-        scale: mean |u| on the task's recorded trajectory.
-    """
-
-    reason: str | None
-    rule: str
-    negated: bool = False
-    scale: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """What a string says.
-
-    Args:
-        rule: text.
-        key: identity up to a factor of either sign.
-        screen: says whether it is worth training; asked only of rules that are not known.
-    """
-
-    rule: str
-    key: str
-    screen: Callable[[], Verdict]
-
-
-Judge = Callable[[tuple[int, ...]], Candidate]
-"""Says what a string is: `Screen` by decoding it, a complete table by looking it up."""
-
-
-class Screen:
-    """Decodes strings, identifies rules, and screens them on a task's gradients.
-
-    Args:
-        space: decodes.
-        trajectory: recorded gradients of the task.
-    """
-
-    def __init__(self, space: SearchSpace, trajectory: Trajectory) -> None:
-        self.space, self.trajectory = space, trajectory
-
-    def __call__(self, tokens: tuple[int, ...]) -> Candidate:
-        """Decode and identify; screening waits until it is asked for."""
-        rule = self.space.decode(tokens)
-        graph = rule_graph(rule)
-
-        def screen() -> Verdict:
-            screening = screen_node(graph, self.trajectory)
-            if not screening.accepted:
-                return Verdict(screening.reason or "rejected", rule.text)
-            negated = screening.sign < 0
-            return Verdict(None, negate(rule).text if negated else rule.text, negated, screening.scale)
-
-        return Candidate(rule.text, identify_node(graph).either, screen)
-
-
 class Proposer:
     """Asks a controller until it has new rules.
 
     Args:
         controller: who proposes.
-        judge: says what a string is.
+        space: decodes.
+        trajectory: recorded gradients of the task.
         first: proposals are numbered from here; not from 0 where the controller began afresh in the middle of a run.
     """
 
-    def __init__(self, controller: Controller, judge: Judge, first: int = 0) -> None:
-        self.controller, self.judge, self.first = controller, judge, first
+    def __init__(self, controller: Controller, space: SearchSpace, trajectory: Trajectory, first: int = 0) -> None:
+        self.controller, self.space, self.trajectory, self.first = controller, space, trajectory, first
         self.seen: dict[str, int] = {}  # key -> the first proposal of the rule
         self.rejected: dict[str, str] = {}  # key -> reason
         self.rewards: dict[int, float] = {}
@@ -117,21 +56,24 @@ class Proposer:
         return rows
 
     def _judged(self, proposal: Proposal) -> ProposalRow:
-        said = self.judge(proposal.tokens)
-        key = said.key
+        rule = self.space.decode(proposal.tokens)
+        graph = rule_graph(rule)
+        key = identify_node(graph).either
         self.barren += 1
-        row = ProposalRow(self.first + proposal.id, proposal.tokens, said.rule, key, "new", None, None, False, None)
+        row = ProposalRow(self.first + proposal.id, proposal.tokens, rule.text, key, "new", None, None, False, None)
         if key in self.seen:
             return replace(row, status="duplicate", original=self.seen[key])
         if key in self.rejected:
             return replace(row, status="rejected", reason=self.rejected[key])
-        verdict = said.screen()
-        if verdict.reason is not None:
-            self.rejected[key] = verdict.reason
-            return replace(row, status="rejected", reason=verdict.reason)
+        screening = screen_node(graph, self.trajectory)
+        if not screening.accepted:
+            self.rejected[key] = screening.reason or "rejected"
+            return replace(row, status="rejected", reason=self.rejected[key])
         self.seen[key] = row.id
         self.barren = 0
-        return replace(row, rule=verdict.rule, negated=verdict.negated, scale=verdict.scale)
+        negated = screening.sign < 0
+        text = negate(rule).text if negated else rule.text
+        return replace(row, rule=text, negated=negated, scale=screening.scale)
 
     def tell_useless(self, rows: Sequence[ProposalRow]) -> None:
         """Tell the controller of duplicates, with the reward of their first occurrence if it is known, and of rejected rules."""

@@ -162,7 +162,7 @@ def _resumed(
     def engine() -> SearchEngine:
         controller = create_controller(config.controller, space, config.seed)
         controller.begin(_known(ledger))
-        proposer = Proposer(controller, Screen(space, record_trajectory(task, data)))
+        proposer = Proposer(controller, space, record_trajectory(task, data))
         return SearchEngine(config, proposer, task, ledger, _progress(config, folder, console))
 
     found = engine()

@@ -8,7 +8,7 @@ from neuropt.searching.engine import SearchEngine
 from neuropt.searching.executor import Executor, InProcessExecutor
 from neuropt.searching.ledger import Ledger, create_ledger, open_ledger
 from neuropt.searching.progress import Progress
-from neuropt.searching.proposing import Proposer, Screen
+from neuropt.searching.proposing import Proposer
 from neuropt.tasks import get_task, load_task_data
 from neuropt.training.recording import record_trajectory
 from search_space import load_space
@@ -33,7 +33,7 @@ def open_engine(config: SearchConfig, path: Path) -> SearchEngine:
     ledger = open_ledger(path, read_only=False) if path.exists() else create_ledger(path)
     space = load_space(config.space, groups=config.groups)
     trajectory = record_trajectory(TASK, DATA)  # fresh, as in a new process: it keeps what it computed
-    proposer = Proposer(create_controller(config.controller, space, config.seed), Screen(space, trajectory))
+    proposer = Proposer(create_controller(config.controller, space, config.seed), space, trajectory)
     engine = SearchEngine(config, proposer, TASK, ledger, Progress(config.rules, None))
     engine.resume()
     return engine
