@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from controllers.preset import Settings, build_controller
@@ -65,9 +66,10 @@ def race(course: Course, entries: Sequence[Entry], workers: int) -> Iterator[tup
             yield position, _search(course, entry)
         return
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _begin_worker, (os.getpid(),))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), end_with_parent, (os.getpid(),))
     try:
-        places = {pool.submit(_search, course, entry): position for position, entry in enumerate(entries)}
+        with _without_interrupts():  # processes start with the first submissions
+            places = {pool.submit(_search, course, entry): position for position, entry in enumerate(entries)}
         for future in as_completed(places):
             yield places[future], future.result()
     except BrokenProcessPool:
@@ -82,9 +84,14 @@ def race(course: Course, entries: Sequence[Entry], workers: int) -> Iterator[tup
         pool.shutdown(cancel_futures=True)
 
 
-def _begin_worker(parent: int) -> None:
-    end_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends us
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let processes that start meanwhile never hear Ctrl-C, which goes to all; the one who hears it ends them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _search(course: Course, entry: Entry) -> Result:
