@@ -174,4 +174,7 @@ def test_ctrl_c_ends_all_processes_quietly(table: str) -> None:
     assert searching.returncode == 130
     assert "Traceback" not in err
     assert out == ""
+    deadline = time.monotonic() + 20  # the tracker of shared memory ends a moment after the others
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
