@@ -25,7 +25,7 @@ from neuropt.searching.ledger import Ledger, create_ledger, open_ledger
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.recorded import RecordedExecutor
 from neuropt.searching.run_folder import LEDGER, LOCK, RunError, locked
-from neuropt.searching.search import make_executor
+from neuropt.searching.training_source import make_executor
 from neuropt.tables.enumerating import Enumeration, enumerate_rules
 from neuropt.tables.progress import BuildProgress
 from neuropt.tables.table import Table
