@@ -75,7 +75,7 @@ def enumerate_rules(
         rule_of[number], negated[number] = judge(space, tuple(tokens))
     say(len(strings), len(strings), len(judge.firsts))
     if not judge.firsts:
-        raise ValueError(f"no rule of {space.name} with {space.groups} groups passes the screen on this task")
+        raise ValueError(f"no rule of {spelled(space)} passes the screen on this task")
     firsts = judge.firsts
     return Enumeration(
         rules=tuple(first.text for first in firsts),
@@ -98,7 +98,7 @@ def allowed_strings(space: SearchSpace) -> NDArray[np.int64]:
     """
     if space.size > MOST_STRINGS:
         raise ValueError(
-            f"{space.name} with {space.groups} groups has {space.size:,} strings; a table is of at most {MOST_STRINGS:,}. "
+            f"{spelled(space)} has {space.size:,} strings; a table is of at most {MOST_STRINGS:,}. "
             "Take fewer groups or a smaller vocabulary"
         )
     prefixes = np.zeros((1, 0), np.int64)
@@ -111,6 +111,11 @@ def allowed_strings(space: SearchSpace) -> NDArray[np.int64]:
 def string_numbers(space: SearchSpace, strings: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the numbers of strings, (strings,)."""
     return np.asarray(np.ravel_multi_index(tuple(strings.T), space.choices), np.int64)
+
+
+def spelled(space: SearchSpace) -> str:
+    """Return how messages call a space."""
+    return f"{space.name} with {space.groups} group{'s' * (space.groups > 1)}"
 
 
 @dataclass(frozen=True, slots=True)

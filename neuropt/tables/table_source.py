@@ -23,6 +23,7 @@ from neuropt.searching.ledger import FoundRule, ProposalRow
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange
 from neuropt.searching.source import TABLE
+from neuropt.tables.enumerating import spelled
 from neuropt.tables.table import Table
 from neuropt.tables.table_file import load_table
 from neuropt.training.children import Child
@@ -84,8 +85,7 @@ class TableSource:
         """Check that the table is of this space."""
         ours, wanted = self.table.space, space
         if replace(ours, description="", source="") != replace(wanted, description="", source=""):
-            of = f"{ours.name} with {_groups(ours)}"
-            searched = f"{wanted.name} with {_groups(wanted)}"
+            of, searched = spelled(ours), spelled(wanted)
             hint = "has another vocabulary under this name" if of == searched else f"is of {of}, not of {searched}"
             cure = f"--space {ours.name} --groups {ours.groups}"
             raise ValueError(f"{self.config.task} {hint}" + ("" if of == searched else f"; give {cure}"))
@@ -148,10 +148,6 @@ class TableSource:
 def seen_columns(config: SearchConfig, table: Table) -> tuple[int, ...]:
     """Return the columns of the table's seeds that a search with this configuration sees."""
     return tuple((config.seed + i) % len(table.seeds) for i in range(config.child_seeds))
-
-
-def _groups(space: SearchSpace) -> str:
-    return f"{space.groups} group{'s' * (space.groups > 1)}"
 
 
 class TableProposer(Proposer):
