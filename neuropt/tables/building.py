@@ -26,7 +26,7 @@ from neuropt.searching.recorded import RecordedExecutor
 from neuropt.searching.run_folder import LEDGER, LOCK, RunError, locked
 from neuropt.searching.training_source import make_executor
 from neuropt.tables.config import TableConfig
-from neuropt.tables.enumerating import Enumeration, enumerate_rules
+from neuropt.tables.enumerating import Enumeration, check_size, enumerate_rules
 from neuropt.tables.progress import BuildProgress
 from neuropt.tables.table import Table
 from neuropt.tables.table_file import SUFFIX, TableError, write_table
@@ -66,6 +66,7 @@ def build_table(config: TableConfig, out: Path | str, say: Callable[[str], None]
         raise TableError(f"{out} exists already; choose another file, or remove it first")
     task = get_task(config.task) if config.steps is None else get_task(config.task).with_budget(config.steps)
     space = load_space(config.space, config.groups)
+    check_size(space)
     data = load_task_data(task, Path(config.data_dir) if config.data_dir else None)
     folder = out.with_name(out.name + FOLDER)
     facts = build_facts(task, data, space)

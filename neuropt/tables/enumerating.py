@@ -89,6 +89,15 @@ def enumerate_rules(
     )
 
 
+def check_size(space: SearchSpace) -> None:
+    """Raise a ValueError for a space that is too large to enumerate."""
+    if space.size > MOST_STRINGS:
+        raise ValueError(
+            f"{spelled(space)} has {space.size:,} strings; a table is of at most {MOST_STRINGS:,}. "
+            "Take fewer groups or a smaller vocabulary"
+        )
+
+
 def allowed_strings(space: SearchSpace) -> NDArray[np.int64]:
     """Return all strings that the constraints of a space allow, (strings, length), in their order.
 
@@ -96,11 +105,7 @@ def allowed_strings(space: SearchSpace) -> NDArray[np.int64]:
     >>> allowed_strings(load_space("tiny")).shape
     (384, 5)
     """
-    if space.size > MOST_STRINGS:
-        raise ValueError(
-            f"{spelled(space)} has {space.size:,} strings; a table is of at most {MOST_STRINGS:,}. "
-            "Take fewer groups or a smaller vocabulary"
-        )
+    check_size(space)
     prefixes = np.zeros((1, 0), np.int64)
     for _ in space.choices:
         row, token = space.masks(prefixes).nonzero()

@@ -86,7 +86,11 @@ class TableSource:
         ours, wanted = self.table.space, space
         if replace(ours, description="", source="") != replace(wanted, description="", source=""):
             of, searched = spelled(ours), spelled(wanted)
-            hint = "has another vocabulary under this name" if of == searched else f"is of {of}, not of {searched}"
+            hint = (
+                "is of a space of this name with another vocabulary"
+                if of == searched
+                else f"is of {of}, not of {searched}"
+            )
             cure = f"--space {ours.name} --groups {ours.groups}"
             raise ValueError(f"{self.config.task} {hint}" + ("" if of == searched else f"; give {cure}"))
         return self.table.sha256
