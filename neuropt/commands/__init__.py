@@ -8,6 +8,7 @@ from neuropt.commands.meta_training import MetaTrain
 from neuropt.commands.optimizers import Optimizers
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
+from neuropt.commands.tables import TableCommand
 from neuropt.commands.watching import Status
 
 COMMANDS: dict[str, type[Command]] = {
@@ -18,6 +19,7 @@ COMMANDS: dict[str, type[Command]] = {
     "export": Export,
     "check": Check,
     "evaluate": Evaluate,
+    "table": TableCommand,
     "meta-train": MetaTrain,
     "compare-controllers": CompareControllers,
     "spaces": Spaces,

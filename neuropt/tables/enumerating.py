@@ -75,7 +75,7 @@ def enumerate_rules(
         rule_of[number], negated[number] = judge(space, tuple(tokens))
     say(len(strings), len(strings), len(judge.firsts))
     if not judge.firsts:
-        raise ValueError(f"no rule of {space.name} with {space.groups} groups passes the screen on this task")
+        raise ValueError(f"no rule of {spelled(space)} passes the screen on this task")
     firsts = judge.firsts
     return Enumeration(
         rules=tuple(first.text for first in firsts),
@@ -89,6 +89,15 @@ def enumerate_rules(
     )
 
 
+def check_size(space: SearchSpace) -> None:
+    """Raise a ValueError for a space that is too large to enumerate."""
+    if space.size > MOST_STRINGS:
+        raise ValueError(
+            f"{spelled(space)} has {space.size:,} strings; a table is of at most {MOST_STRINGS:,}. "
+            "Take fewer groups or a smaller vocabulary"
+        )
+
+
 def allowed_strings(space: SearchSpace) -> NDArray[np.int64]:
     """Return all strings that the constraints of a space allow, (strings, length), in their order.
 
@@ -96,11 +105,7 @@ def allowed_strings(space: SearchSpace) -> NDArray[np.int64]:
     >>> allowed_strings(load_space("tiny")).shape
     (384, 5)
     """
-    if space.size > MOST_STRINGS:
-        raise ValueError(
-            f"{space.name} with {space.groups} groups has {space.size:,} strings; a table is of at most {MOST_STRINGS:,}. "
-            "Take fewer groups or a smaller vocabulary"
-        )
+    check_size(space)
     prefixes = np.zeros((1, 0), np.int64)
     for _ in space.choices:
         row, token = space.masks(prefixes).nonzero()
@@ -111,6 +116,11 @@ def allowed_strings(space: SearchSpace) -> NDArray[np.int64]:
 def string_numbers(space: SearchSpace, strings: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the numbers of strings, (strings,)."""
     return np.asarray(np.ravel_multi_index(tuple(strings.T), space.choices), np.int64)
+
+
+def spelled(space: SearchSpace) -> str:
+    """Return how messages call a space."""
+    return f"{space.name} with {space.groups} group{'s' * (space.groups > 1)}"
 
 
 @dataclass(frozen=True, slots=True)
