@@ -2,6 +2,7 @@
 
     ask -> the table's rule, or rejected, or a duplicate -> reward of one seed -> tell
 
+It is `neuropt search --task table:NAME` without a ledger.
 Trials follow each other, as on one worker: a search on several is told later what it asked earlier.
 """
 
@@ -16,9 +17,8 @@ import numpy as np
 from controllers import Controller, Known, Outcome, Proposal
 from neuropt.comparing.trace import Ended, Trace
 from neuropt.searching.ledger import ProposalRow, RewardRow
-from neuropt.searching.proposing import Proposer
 from neuropt.tables.table import Judgement, Table
-from search_space import SearchSpace, probe_trajectory
+from neuropt.tables.table_source import TableProposer
 
 RULES_PER_TRIAL = 20
 """As a search has it by default: so many new rules are asked for, then the controller is told of them."""
@@ -82,27 +82,6 @@ def _reward(row: ProposalRow, rule: int, table: Table, judged: Judgement) -> Rew
     failure = table.failures.get(rule)
     status: Literal["trained", "failed"] = "trained" if failure is None else "failed"
     return RewardRow(row.id, status, float(judged.rewards[rule]), None, None, None, failure)
-
-
-class TableProposer(Proposer):
-    """A proposer that looks up what a string says."""
-
-    def __init__(self, controller: Controller, space: SearchSpace, table: Table) -> None:
-        super().__init__(controller, space, probe_trajectory(steps=2, elements=1))  # nothing is screened
-        self.table = table
-
-    def _judged(self, proposal: Proposal) -> ProposalRow:
-        table, number, tokens = self.table, self.first + proposal.id, proposal.tokens
-        rule = table.lookup(tokens)
-        self.barren += 1
-        if rule is None:
-            return ProposalRow(number, tokens, "", "", "rejected", None, table.reason(tokens), False, None)
-        text, key = table.rules[rule], table.keys[rule].decode()
-        if key in self.seen:
-            return ProposalRow(number, tokens, text, key, "duplicate", self.seen[key], None, False, None)
-        self.seen[key] = number
-        self.barren = 0
-        return ProposalRow(number, tokens, text, key, "new", None, None, False, None)
 
 
 class Clocked:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import asdict, replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -17,8 +18,11 @@ import numpy as np
 import pytest
 
 from controllers import create_controller
+from neuropt import SearchConfig, run_search
 from neuropt.comparing.compare import compare_controllers
 from neuropt.comparing.table_search import search_table
+from neuropt.searching.ledger import open_ledger
+from neuropt.searching.run_folder import LEDGER
 from neuropt.tables.table_file import load_table
 from tests.cli.running import run_here
 
@@ -64,6 +68,20 @@ def test_the_children_are_distinct_and_the_controller_is_told_what_the_table_say
     # evolution's population holds what it was told of its trained strings, the newest of at most 25: all of them
     assert controller.metrics()["population_best"] == judged.rewards[trace.children].max()
     assert controller.metrics()["population_mean"] == pytest.approx(judged.rewards[trace.children].mean())
+
+
+def test_a_comparison_searches_as_a_search_does(table: str, tmp_path: Path) -> None:
+    """The same controller and seed, once compared and once in a run: the ledger holds the same children in the same order."""
+    loaded = load_table(table)
+    trace = search_table(loaded, loaded.judge((2,)), create_controller("ppo", loaded.space, seed=5), budget=31)
+    config = SearchConfig(
+        space="tiny", controller="ppo", task=f"table:{table}", rules=31, seed=5, finalists=0, executor="in-process"
+    )
+    with closing(open_ledger(run_search(config, tmp_path / "run") / LEDGER)) as ledger:
+        trained = [loaded.lookup(tokens) for tokens, _ in ledger.earned()]
+        counts = ledger.counts()
+    assert trained == trace.children.tolist()
+    assert (counts["duplicate"], counts["rejected"]) == (trace.duplicates, trace.rejected)
 
 
 def test_a_preset_of_ones_own_is_compared(table: str, tmp_path: Path) -> None:
