@@ -139,7 +139,7 @@ def test_a_run_on_a_table_was_found_on_its_task(path: Path, tmp_path: Path) -> N
     assert contender.used_seeds == (1,)
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, object], str]] = {
     "another space": (
         {"space": "icml2017"},
         r"is of tiny with 1 group, not of icml2017 with 1 group; give --space tiny",
