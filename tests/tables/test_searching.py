@@ -151,6 +151,8 @@ WRONG: dict[str, tuple[dict[str, object], str]] = {
     "no seed left": ({"child_seeds": 3}, "child_seeds must be at most 2 .* but got 3"),
     "another grid": ({"grid": "paper"}, "grid must be scaled"),
     "a budget": ({"steps": 20}, "steps says how children are trained, but .* trains none; leave it out"),
+    "a measurement": ({"rules_per_trial": "auto", "deterministic": False}, "rules_per_trial must be a number"),
+    "an address": ({"address": "h:1"}, "address says how children are trained"),
     "workers": ({"workers": 2}, "workers says how children are trained"),
 }
 
