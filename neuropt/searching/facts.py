@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+import neuropt
 from neuropt.config import SearchConfig
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.ledger import Ledger, open_ledger
@@ -30,7 +30,7 @@ def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str
 def versions() -> dict[str, str]:
     """Return what numbers depend on besides data and weights."""
     return {
-        "neuropt": version("neuropt"),
+        "neuropt": neuropt.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",

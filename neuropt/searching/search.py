@@ -76,6 +76,7 @@ def run_search(
     )
     if not resume:
         known_strings(config, space)  # what is wrong with it is said before there is a folder
+        config = source.settled()
         create_run(folder, config)
     with locked(folder), closing(_ledger(folder, config, source, space, accept_changes, console)) as ledger:
         if console is not None and not ledger.finalists():

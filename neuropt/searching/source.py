@@ -44,6 +44,10 @@ class Source(Protocol):
         """Load what is needed, or raise a ValueError; return the hash of the data."""
         ...
 
+    def settled(self) -> SearchConfig:
+        """Return the configuration of a new run with a number where it leaves one to a measurement."""
+        ...
+
     def facts(self) -> dict[str, str]:
         """Return what the numbers depend on besides the configuration."""
         ...

@@ -16,6 +16,7 @@ from neuropt.searching.facts import run_facts
 from neuropt.searching.ledger import FoundRule
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange
+from neuropt.searching.trial_size import with_trial_size
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.recording import record_trajectory
@@ -66,6 +67,15 @@ class TrainingSource:
         """Load the data."""
         return self.data.sha256
 
+    def settled(self) -> SearchConfig:
+        """Try the address, and measure how many rules a trial is to train where that is asked for."""
+        config = self.config
+        if config.executor == "tune" and config.address is not None:
+            from neuropt.searching.cluster import check_address
+
+            check_address(config.address)
+        return with_trial_size(config, self.task, self.data)
+
     def facts(self) -> dict[str, str]:
         """Return versions, machine, threads and hashes."""
         return run_facts(self.config, self.task, self.data)
@@ -100,7 +110,11 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
     """Return the executor that the configuration names; Ray is imported only if it is needed."""
     if config.executor == "in-process":
         return InProcessExecutor(task, data)
+    from neuropt.searching.cluster import Resources
     from neuropt.searching.tune_executor import TuneExecutor
 
     data_dir = Path(config.data_dir) if config.data_dir else None
-    return TuneExecutor(task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory)
+    resources = Resources(config.cpus_per_child or 1.0, config.gpus_per_child or 0.0)
+    return TuneExecutor(
+        task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory, resources
+    )

@@ -8,18 +8,16 @@ rules first, then seed 1, and so on, each in works of its own, so that no seed's
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, fields
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from neuropt.searching.facts import is_begun, now
+from neuropt.searching.facts import is_begun, now, versions
 from neuropt.searching.ledger import Ledger, create_ledger, open_ledger
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.recorded import RecordedExecutor
@@ -34,7 +32,6 @@ from neuropt.tasks import get_task, hash_tensors, initial_weights, load_task_dat
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training import recording
 from neuropt.training.learning_rates import SCALED, learning_rates
-from neuropt.training.threads import CHILD_THREADS
 from neuropt.training.work import Done, Job, Work
 from search_space import SearchSpace, identity, load_space, screening
 
@@ -100,13 +97,8 @@ def build_table(config: TableConfig, out: Path | str, say: Callable[[str], None]
 
 def build_facts(task: Task, data: TaskData, space: SearchSpace) -> dict[str, str]:
     """Return what the numbers of a table depend on: nothing of it may change while it is built. The number of seeds may."""
-    return {
-        "neuropt": version("neuropt"),
-        "torch": torch.__version__,
+    return versions() | {
         "numpy": np.__version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-        "threads": str(CHILD_THREADS),
         "data_sha256": data.sha256,
         "weights_sha256": _weights(task, 1),
         "space_sha256": _text_hash(json.dumps(asdict(space))),

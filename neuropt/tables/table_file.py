@@ -38,7 +38,14 @@ ARRAYS = {
 }
 """The arrays of the file and their types; texts are JSON in bytes."""
 _ABOUT, _RULES = "about", "rules"
-_PLAIN = ("name", "task", "steps", "worst_reward", "best_reward", "loss_bound")
+_PLAIN = {
+    "name": str,
+    "task": str,
+    "steps": int,
+    "worst_reward": float | int,
+    "best_reward": float | int,
+    "loss_bound": float | int,
+}
 
 
 class TableError(ValueError):
@@ -148,7 +155,7 @@ def _bytes(value: object) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(value, ensure_ascii=False).encode("utf-8"), np.uint8)
 
 
-def _table(about: dict[str, Any], rules: Any, arrays: dict[str, NDArray[Any]], sha256: str) -> Table:
+def _table(about: dict[str, Any], rules: Any, arrays: dict[str, Any], sha256: str) -> Table:
     """Make the table of what a file holds, and check that it fits together."""
     space = about["space"] | {kind: tuple(about["space"][kind]) for kind in ("operands", "unary", "binary")}
     table = Table(
@@ -160,7 +167,7 @@ def _table(about: dict[str, Any], rules: Any, arrays: dict[str, NDArray[Any]], s
         failures={int(rule): str(reason) for rule, reason in about["failures"].items()},
         facts=about["facts"],
         sha256=sha256,
-        **arrays,  # type: ignore[arg-type]  # `_check` looks at their types
+        **arrays,
     )
     _check(table)
     return table
@@ -168,6 +175,11 @@ def _table(about: dict[str, Any], rules: Any, arrays: dict[str, NDArray[Any]], s
 
 def _check(table: Table) -> None:
     """Raise a ValueError where parts of a table do not fit together."""
+    for name, kind in _PLAIN.items():
+        if not isinstance(getattr(table, name), kind):
+            raise ValueError(f"its {name} is {getattr(table, name)!r:.80}")
+    if not all(isinstance(seed, int) for seed in table.seeds) or not isinstance(table.facts, dict):
+        raise ValueError("its seeds are no whole numbers, or its facts no record")
     rules, rates, seeds = len(table.rules), len(table.base_rates), len(table.seeds)
     shapes = {
         "tokens": (rules, len(table.space.choices)),
@@ -214,7 +226,9 @@ def write_table(table: Table, path: Path) -> None:
         "facts": dict(table.facts),
     }
     new = path.with_name(f"{path.name}.new")
-    arrays = {_ABOUT: _bytes(about), _RULES: _bytes(list(table.rules))} | {n: getattr(table, n) for n in ARRAYS}
+    arrays: dict[str, Any] = {_ABOUT: _bytes(about), _RULES: _bytes(list(table.rules))} | {
+        n: getattr(table, n) for n in ARRAYS
+    }
     try:
         with new.open("wb") as file:
             np.savez_compressed(file, **arrays)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from controllers import Controller, Proposal
-from neuropt.config import SearchConfig
+from neuropt.config import NEED_TUNE, SearchConfig
 from neuropt.evaluating.finalists import BUILT_INS
 from neuropt.evaluating.row import Row, ordered
 from neuropt.evaluating.statistics import spread
@@ -30,7 +30,7 @@ from neuropt.training.children import Child
 from neuropt.training.work import Done, Trained, Work
 from search_space import SearchSpace, probe_trajectory, zoo
 
-TRAINING = ("steps", "address", "workers", "child_seconds", "child_memory")
+TRAINING = ("steps", "workers", *NEED_TUNE)
 """Fields of a configuration that say how children are trained."""
 
 
@@ -50,6 +50,8 @@ class TableSource:
         for field in TRAINING:
             if getattr(config, field) is not None:
                 raise ValueError(f"{field} says how children are trained, but {config.task} trains none; leave it out")
+        if config.rules_per_trial == "auto":
+            raise ValueError(f"rules_per_trial must be a number with {config.task}, which trains nothing to measure")
         if config.grid != "scaled":
             raise ValueError(
                 f"grid must be scaled with {config.task}, whose rules were trained so, but got {config.grid}"
@@ -94,6 +96,10 @@ class TableSource:
             cure = f"--space {ours.name} --groups {ours.groups}"
             raise ValueError(f"{self.config.task} {hint}" + ("" if of == searched else f"; give {cure}"))
         return self.table.sha256
+
+    def settled(self) -> SearchConfig:
+        """Return it as it is."""
+        return self.config
 
     def facts(self) -> dict[str, str]:
         """Return versions and machine, and the hash of the table."""

@@ -78,6 +78,6 @@ SIGNALS_MLP = Task(
     load=load_signals,
     model=MLP((40, 48, 10), "relu"),
     batch_size=64,
-    steps=200,
-    halving=((33, 4), (100, 2)),
+    steps=100,
+    halving=((17, 4), (50, 2)),
 )

@@ -47,7 +47,9 @@ def test_each_row_is_what_training_the_rule_comes_to(table: Table) -> None:
         children = [row[0] for row in trained.children]
         assert [child.learning_rate for child in children] == pytest.approx(table.learning_rates(rule))
         for rate, child in enumerate(children):
-            expected = np.float32([child.loss or np.inf, np.nan if child.accuracy is None else child.accuracy])
+            expected = np.array(
+                [child.loss or np.inf, np.nan if child.accuracy is None else child.accuracy], np.float32
+            )
             np.testing.assert_array_equal([table.losses[rule, rate, 1], table.accuracies[rule, rate, 1]], expected)
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from neuropt.config import Reward
 from neuropt.searching.rewards import rule_reward
 from neuropt.tables.table import Table
 from neuropt.tables.table_source import TableExecutor
@@ -74,9 +75,8 @@ def test_nothing_that_the_search_does_not_see_moves_its_rewards(table: Table) ->
 @pytest.mark.parametrize("seen", [(0,), (1,), (2, 0)])
 @pytest.mark.parametrize("reward", ["accuracy", "loss"])
 def test_rewards_are_those_that_a_search_reckons_from_the_same_children(
-    seen: tuple[int, ...], reward: str, table: Table
+    seen: tuple[int, ...], reward: Reward, table: Table
 ) -> None:
-    assert reward in ("accuracy", "loss")
     seeds = tuple(table.seeds[column] for column in seen)
     jobs = tuple(Job(text, table.learning_rates(rule)) for rule, text in enumerate(table.rules))
     ((_, done),) = TableExecutor(table).map([Work(jobs, seeds)])

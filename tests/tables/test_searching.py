@@ -139,7 +139,7 @@ def test_a_run_on_a_table_was_found_on_its_task(path: Path, tmp_path: Path) -> N
     assert contender.used_seeds == (1,)
 
 
-WRONG = {
+WRONG: dict[str, tuple[dict[str, object], str]] = {
     "another space": (
         {"space": "icml2017"},
         r"is of tiny with 1 group, not of icml2017 with 1 group; give --space tiny",
@@ -151,6 +151,8 @@ WRONG = {
     "no seed left": ({"child_seeds": 3}, "child_seeds must be at most 2 .* but got 3"),
     "another grid": ({"grid": "paper"}, "grid must be scaled"),
     "a budget": ({"steps": 20}, "steps says how children are trained, but .* trains none; leave it out"),
+    "a measurement": ({"rules_per_trial": "auto", "deterministic": False}, "rules_per_trial must be a number"),
+    "an address": ({"address": "h:1"}, "address says how children are trained"),
     "workers": ({"workers": 2}, "workers says how children are trained"),
 }
 

@@ -140,6 +140,9 @@ CHANGES: dict[str, tuple[Callable[[Arrays], object], str]] = {
         lambda a: about(a, space=json.loads(a["about"].tobytes())["space"] | {"operands": ["__import__('os')"]}),
         "is not a rule text",
     ),
+    "a task that is a number": (lambda a: about(a, task=3), "its task is 3"),
+    "a budget that is a text": (lambda a: about(a, steps="many"), "its steps is 'many'"),
+    "seeds that are texts": (lambda a: about(a, seeds=["0", "1", "2"]), "its seeds are no whole numbers"),
     "no seeds": (lambda a: about(a, seeds=[]), "losses is float32 of shape"),
 }
 
