@@ -9,6 +9,7 @@ import torch
 from controllers import (
     PPO,
     TRPO,
+    EvolutionSettings,
     Outcome,
     PPOSettings,
     Reinforce,
@@ -22,6 +23,8 @@ from controllers.strings import random_strings
 from tests.controllers.small_space import SmallSpace
 
 SPACE = SmallSpace(groups=2)
+PARENTS = EvolutionSettings().population
+"""Strings that must be trained before there are mutants."""
 
 
 def test_only_the_best_share_teaches() -> None:
@@ -105,7 +108,7 @@ def changed_from(tokens: tuple[int, ...], told: set[tuple[int, ...]]) -> bool:
 
 def test_mutants_are_changed_copies_of_what_was_told_and_repeat_nothing() -> None:
     controller = PPO(SPACE, PPOSettings(mutant_share=0.999, hidden=8), seed=3)
-    first = controller.ask(25)
+    first = controller.ask(PARENTS)
     controller.tell([Outcome(p.id, p.tokens, "trained", p.id / 100) for p in first])
     told = {p.tokens for p in first}
     mutants = [p.tokens for p in controller.ask(20)]
@@ -117,7 +120,7 @@ def test_mutants_are_changed_copies_of_what_was_told_and_repeat_nothing() -> Non
 def test_no_mutants_before_there_are_parents() -> None:
     """Until as many strings were trained as evolution keeps, the policy alone proposes."""
     plain, mixed = (PPO(SPACE, PPOSettings(mutant_share=share, hidden=8), seed=3) for share in (0.0, 0.5))
-    asked = [controller.ask(24) for controller in (plain, mixed)]
+    asked = [controller.ask(PARENTS - 1) for controller in (plain, mixed)]
     assert asked[0] == asked[1]
     for controller in (plain, mixed):
         controller.tell([Outcome(p.id, p.tokens, "rejected") for p in asked[0]])
@@ -126,8 +129,8 @@ def test_no_mutants_before_there_are_parents() -> None:
 
 def test_the_share_of_mutants_is_what_was_asked_for() -> None:
     mutants, generator = Mutants(SPACE, share=0.3), torch.Generator().manual_seed(0)
-    strings = random_strings(SPACE, 25, generator)
-    mutants.learn([Outcome(i, tuple(row.tolist()), "trained", i / 25) for i, row in enumerate(strings)])
+    strings = random_strings(SPACE, PARENTS, generator)
+    mutants.learn([Outcome(i, tuple(row.tolist()), "trained", i / PARENTS) for i, row in enumerate(strings)])
     count = len(mutants.draw(1_000, generator))
     assert 240 < count < 360  # binomial: 300, and four standard deviations of 14.5
 
