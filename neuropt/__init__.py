@@ -18,6 +18,7 @@ check_not_shadowed()
 if TYPE_CHECKING:
     from controllers import create_controller
     from neuropt import optimizers, testing
+    from neuropt.comparing.compare import compare_controllers
     from neuropt.compiling.create import create_optimizer
     from neuropt.compiling.rule_optimizer import RuleOptimizer
     from neuropt.config import SearchConfig
@@ -48,6 +49,7 @@ __all__ = [
     "Task",
     "TaskData",
     "__version__",
+    "compare_controllers",
     "create_controller",
     "create_optimizer",
     "evaluate",
@@ -71,6 +73,7 @@ __all__ = [
 _HOMES = {
     "controllers": ("create_controller",),
     "neuropt": ("optimizers", "testing"),
+    "neuropt.comparing.compare": ("compare_controllers",),
     "neuropt.compiling.create": ("create_optimizer",),
     "neuropt.compiling.rule_optimizer": ("RuleOptimizer",),
     "neuropt.config": ("SearchConfig",),
