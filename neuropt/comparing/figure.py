@@ -120,7 +120,7 @@ def _ticks(low: float, high: float) -> list[float]:
     rough = (high - low) / TICKS
     unit = 10.0 ** np.floor(np.log10(rough))
     step = next(s * unit for s in (1, 2, 5, 10) if s * unit >= rough)
-    return [round(k * step, 10) for k in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
+    return [round(float(k * step), 10) for k in range(int(np.ceil(low / step)), int(np.floor(high / step)) + 1)]
 
 
 def _x(value: float, left: float, right: float) -> float:
