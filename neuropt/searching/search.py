@@ -29,6 +29,7 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.snapshots import SnapshotEngine, load_snapshot, save_snapshot
 from neuropt.searching.source import Source, source_of
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
 from search_space import SearchSpace, load_space
@@ -117,11 +118,12 @@ def _search(
     if ledger.finalists():  # nothing is left to do
         show_finalists(folder, ledger, config, console)
         return
-    engine = _resumed(config, source, space, ledger, accept_changes, console, folder)
+    engine = resumed_engine(config, source, space, ledger, accept_changes, console, folder)
     executor = source.executor()
     try:
         with engine.progress:
-            executor.search(engine)
+            executor.search(SnapshotEngine(engine, folder))
+        save_snapshot(folder, engine)
         save_controller(folder, engine.controller)
         if engine.proposer.exhausted and console is not None:
             console.print(
@@ -135,7 +137,7 @@ def _search(
     show_finalists(folder, ledger, config, console)
 
 
-def _resumed(
+def resumed_engine(
     config: SearchConfig,
     source: Source,
     space: SearchSpace,
@@ -159,7 +161,7 @@ def _resumed(
 
     found = engine()
     try:
-        found.resume()
+        found.resume(load_snapshot(folder, engine()))
     except OtherProposals:
         if not accept_changes:
             raise

@@ -61,7 +61,7 @@ def test_a_rule_that_the_space_says_only_negated_is_taken_negated() -> None:
 def test_named_rules_are_trained_first(tmp_path: Path) -> None:
     folder = run_search(replace(CONFIG, warm_start="adam,powersign"), tmp_path / "run")
     with closing(ledger(folder)) as opened:
-        first = opened.proposals(0)[:2]
+        first = opened.proposals()[0][:2]
     assert [row.status for row in first] == ["new", "new"]
     assert same_rule(parse_rule(first[0].rule), zoo()["adam"])
     assert same_rule(parse_rule(first[1].rule), zoo()["powersign"])
@@ -117,8 +117,8 @@ def test_a_search_goes_on_exactly_after_the_earlier_run_is_gone(earlier: Path, t
     (cut / "config.toml").write_text(config.to_toml(), encoding="utf-8")  # as if it had been stopped halfway
     run_search(config, cut, resume=True)
     with closing(ledger(whole)) as one, closing(ledger(cut)) as other:
-        assert one.proposals(0) == other.proposals(0)
-        assert one.proposals(1) == other.proposals(1)
+        assert one.proposals()[0] == other.proposals()[0]
+        assert one.proposals()[1] == other.proposals()[1]
         assert known_from_json(one.meta()["warm_start"])[0] == Known(begun("sgd")[0].tokens)
 
 
