@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from neuropt.tables.building import TableConfig, build_table
+from neuropt.tables.building import build_table
+from neuropt.tables.config import TableConfig
 
 
 @pytest.fixture(scope="session")
