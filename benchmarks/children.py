@@ -6,6 +6,7 @@
 Both sides train the same children: one optimizer at K learning rates, the same weights and batches, to the end of the task's budget, and
 evaluate each on the validation split. The plain loop is what a person would write: `nn.Sequential`, autograd, and torch's own optimizer
 (PowerSign: our hand-coded one). The two take turns, `--repeats` times; the table shows medians and their ratio.
+A task whose model is no MLP is measured in each of its forms instead, as by `benchmarks/forms.py`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from torch.optim import Optimizer
 from neuropt.compiling.program import compile_program
 from neuropt.optimizers import PowerSign
 from neuropt.tasks import accuracy, batch_order, build_model, cross_entropy, get_task, load_task_data
-from neuropt.tasks.task import Task, TaskData
+from neuropt.tasks.task import MLP, Task, TaskData
 from neuropt.training.children import race
+from neuropt.training.forms import possible_forms
 from neuropt.training.population import Population
 from neuropt.training.train import denormals_flushed
 from search_space import zoo
@@ -83,6 +85,14 @@ def main() -> None:
     torch.set_num_threads(1)
     task = get_task(arguments.task)
     data = load_task_data(task, arguments.data_dir)
+    if not isinstance(task.model, MLP):
+        from forms import table_of  # the script beside this one
+
+        forms = [*possible_forms(task, data)]
+        for children in arguments.children:
+            table = table_of(task, data, arguments.optimizers, children, forms, turns=3 * arguments.repeats, steps=2)
+            Console(width=120).print(table)
+        return
     table = Table(title=f"{task.name}: children/min, 1 thread, {platform.machine()}, torch {torch.__version__}")
     for column in ("optimizer", "children", "plain loop", "population", "ratio", "largest difference in accuracy"):
         table.add_column(column, justify="right")

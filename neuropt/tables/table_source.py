@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from rich.console import Console
 
 from controllers import Controller, Proposal
 from neuropt.config import NEED_TUNE, SearchConfig
@@ -97,9 +98,13 @@ class TableSource:
             raise ValueError(f"{self.config.task} {hint}" + ("" if of == searched else f"; give {cure}"))
         return self.table.sha256
 
-    def settled(self) -> SearchConfig:
+    def settled(self, console: Console | None = None) -> SearchConfig:
         """Return it as it is."""
         return self.config
+
+    def manner(self, config: SearchConfig) -> str:
+        """Nothing is trained."""
+        return ""
 
     def facts(self) -> dict[str, str]:
         """Return versions and machine, and the hash of the table."""

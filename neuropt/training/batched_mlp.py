@@ -39,7 +39,7 @@ class Batch:
     def of(inputs: Tensor, targets: Tensor, classes: int) -> Batch:
         """Prepare examples: inputs (B, ...), targets (B,) with class numbers."""
         flat = inputs.reshape(len(inputs), -1)
-        onehot = torch.nn.functional.one_hot(targets, classes).to(flat.dtype).t().contiguous()
+        onehot = (targets == torch.arange(classes, device=targets.device).unsqueeze(1)).to(flat.dtype)
         return Batch(flat, flat.t().contiguous(), targets.unsqueeze(0), onehot)
 
 

@@ -1,7 +1,7 @@
 """Children: what one short training leaves behind, and the race in which the learning rates of a rule are trained together.
 
-A cohort trains many children; a race decides which of them go on. Two cohorts exist: a population, all children in one batched buffer,
-and one at a time, plain torch. Both lose the same children at the same steps, so their numbers agree.
+A cohort trains many children; a race decides which of them go on. Three cohorts exist: a population, all children in one batched buffer,
+rows, any model in such a buffer, and one at a time, plain torch. All lose the same children at the same steps, so their numbers agree.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from neuropt.tasks import batch_order, initial_weights
 from neuropt.tasks.task import MLP, Split, Task, TaskData
 from neuropt.training.batched_mlp import Batch, BatchedMLP
 from neuropt.training.children import Column, Losses
+from neuropt.training.devices import CPU, placed
 from neuropt.training.merging import order_for_sharing
 from neuropt.training.population_draws import shared_draws
 from neuropt.training.rows import Rows
@@ -35,6 +36,7 @@ class Population:
         dtype: of weights and arithmetic.
         curves: whether to keep the training losses of all steps, in `history`.
         schedule: a name of `neuropt.optimizers.named_schedules` that moves lr alone, which every child follows.
+        device: where.
     """
 
     def __init__(
@@ -47,15 +49,17 @@ class Population:
         dtype: torch.dtype = torch.float32,
         curves: bool = False,
         schedule: str = CONSTANT,
+        device: torch.device = CPU,
     ) -> None:
         assert isinstance(task.model, MLP)
         self.task, self.mlp, self.programs, self.seeds = task, task.model, programs, list(seeds)
         order = order_for_sharing(programs)
         self.columns = [Column(r, i, lr) for r in order for i, lr in enumerate(learning_rates[r])]
-        self.inputs, self.targets = data.train.inputs.flatten(1).to(dtype), data.train.targets
+        train, self.device = placed(data.train, device), device
+        self.inputs, self.targets = train.inputs.flatten(1).to(dtype), train.targets
         self.classes = self.mlp.sizes[-1]
-        self.orders = [batch_order(len(data.train), task.batch_size, task.steps, seed) for seed in seeds]
-        start = torch.stack([initial_weights(task, seed).to(dtype) for seed in seeds])  # (seeds, P)
+        self.orders = [batch_order(len(data.train), task.batch_size, task.steps, seed).to(device) for seed in seeds]
+        start = torch.stack([initial_weights(task, seed).to(dtype) for seed in seeds]).to(device)  # (seeds, P)
         self.weights = start.unsqueeze(1).repeat(1, len(self.columns), 1)
         self.losses = Losses(len(self.seeds), len(self.columns), task.loss_bound, start.device)
         self.history: list[Tensor] | None = [] if curves else None
@@ -100,7 +104,7 @@ class Population:
         """Let all columns but these leave the buffer."""
         if len(columns) == len(self.columns):
             return
-        chosen = torch.tensor(columns, dtype=torch.int64)
+        chosen = torch.tensor(columns, dtype=torch.int64, device=self.device)
         before, old_columns, old_present = self.rows, self.columns, self.present
         self.weights = self.weights[:, chosen]
         self.columns = [self.columns[c] for c in columns]
@@ -111,12 +115,13 @@ class Population:
         for position, rule in enumerate(self.present):
             was = old_present.index(rule)
             rates = [c.rate for c in old_columns if c.rule == rule]
-            stay = torch.tensor([rates.index(c.rate) for c in self.columns if c.rule == rule])
+            stay = torch.tensor([rates.index(c.rate) for c in self.columns if c.rule == rule], device=self.device)
             for name in self.rows.merged.remembered[position]:
                 self.rows.remembered(position, name).copy_(before.remembered(was, name)[:, stay])
 
     def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
         """Return loss and accuracy on a split, (seeds, columns) each."""
-        same = Split(split.inputs.flatten(1), split.targets)
+        there = placed(split, self.device)
+        same = Split(there.inputs.flatten(1), there.targets)
         pairs = [one.evaluate(same, self.weights.dtype) for one in self.passes]
         return torch.stack([loss for loss, _ in pairs]), torch.stack([accuracy for _, accuracy in pairs])
