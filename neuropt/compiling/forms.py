@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
 
 from neuropt.compiling.compiled import CompilerMissing
-from neuropt.compiling.due import Due, GroupNumbers
-from neuropt.compiling.execution import Execution
-from neuropt.compiling.foreach import update_lists
-from neuropt.compiling.fused import update_fused
-from neuropt.compiling.loop import update_each
+from neuropt.compiling.due import Due, GroupStep
+from neuropt.compiling.fused import Known, Moving, update_fused
+
+FORMS = ("foreach", "fused")
+"""What groups call them."""
+
+_PREPARED: WeakKeyDictionary[Optimizer, dict[Any, Known]] = WeakKeyDictionary()
+"""Parameters that are prepared for direct calls, of each optimizer: no part of it that is saved or copied."""
 
 
-def update(due: Sequence[Due], execution: Execution, group: dict[str, Any]) -> None:
-    """Update parameters in the form that their group asks for; by default as torch, lists where all is on a GPU, otherwise a loop."""
-    numbers = GroupNumbers(execution, group)
-    if group["fused"]:
-        try:
-            return update_fused(due, execution, numbers, group)
-        except CompilerMissing as error:
-            _warn(str(error))
-    foreach = group["foreach"]
-    if foreach is None:
-        foreach = all(one.w.device.type == "cuda" for one in due)
-    (update_lists if foreach else update_each)(due, execution, numbers, group)
+def moving_in(optimizer: Optimizer, group: dict[str, Any], first: int) -> list[Moving]:
+    """Return the parameters of a group that have gradients; `first` is the index of its first parameter over all groups."""
+    state, moving = optimizer.state, list[Moving]()
+    for index, w in enumerate(group["params"], first):
+        if (g := w.grad) is not None:
+            moving.append((w, g, state[w], index))
+    return moving
+
+
+def fused_step(
+    optimizer: Optimizer, moving: Sequence[Moving], step: GroupStep, make: Callable[[Tensor, int], Due]
+) -> list[Due] | None:
+    """Update parameters by compiled kernels, and return those that no kernel is for; None, with one warning, where nothing can be compiled."""
+    kind = step.text, step.maximize, torch.get_num_threads()
+    known = _PREPARED.setdefault(optimizer, {}).setdefault(kind, {})
+    if len(known) > sum(len(group["params"]) for group in optimizer.param_groups):
+        known.clear()  # some have left the optimizer
+    try:
+        return update_fused(moving, step, make, known)
+    except CompilerMissing as error:
+        _warn(str(error))
+        return None
+
+
+def by_lists(asked: bool | None, moving: Sequence[Moving]) -> bool:
+    """Return whether a step runs over lists: as asked, and by default as torch, where all is on a GPU."""
+    return all(w.is_cuda for w, *_ in moving) if asked is None else asked
 
 
 @cache

@@ -38,13 +38,15 @@ class Kernel:
 
     Args:
         program: any.
-        dtype: of the arithmetic and of what is remembered; w and g may have another.
+        dtype: of the arithmetic; w and g may have another.
+        kept: dtype of what is remembered.
         device: where it runs.
         maximize: step along -g.
     """
 
     program: Program
     dtype: torch.dtype
+    kept: torch.dtype
     device: torch.device
     maximize: bool
 
@@ -135,7 +137,7 @@ class Kernel:
             elif leaf.source == "input" and leaf.name in given:
                 values[number] = given[leaf.name]
             elif leaf.source == "previous" and leaf.kind != "number":
-                values[number] = remembered[leaf.name]
+                values[number] = remembered[leaf.name].to(self.dtype)
         element = called(torch.arange, g_given.shape[0].node, device=self.device) if not program.deterministic else None
         streams = self._draws(element, keys.unbind(0) if element is not None else None)
         start = len(program.leaves) + program.numbers

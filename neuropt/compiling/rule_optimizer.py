@@ -18,9 +18,12 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.optim.optimizer import ParamsT
 
-from neuropt.compiling.due import HALF, Due, make_due
+from neuropt.compiling.due import HALF, Due, GroupStep, make_due, values_of
 from neuropt.compiling.execution import Execution
-from neuropt.compiling.forms import update
+from neuropt.compiling.foreach import update_lists
+from neuropt.compiling.forms import by_lists, fused_step, moving_in
+from neuropt.compiling.fused import Moving
+from neuropt.compiling.loop import update_each
 from neuropt.compiling.program import compile_text
 from neuropt.compiling.ranges import FINITE, range_of
 from neuropt.optimizers.arguments import check_flag, check_number
@@ -179,16 +182,34 @@ class RuleOptimizer(ClosureStep):
     @_disable_dynamo
     def step_all(self) -> None:
         """Update every parameter that has a gradient once."""
-        execution, index = _execution(self.defaults["rule"]), 0
+        first = 0
         with torch.no_grad():
             for group in self.param_groups:
-                found = list[Due]()
-                for p in group["params"]:
-                    if p.grad is not None:
-                        found.append(make_due(p, index, self.state[p], execution))
-                    index += 1
-                if found:
-                    update(found, execution, group)
+                if moving := moving_in(self, group, first):
+                    self._update(moving, group)
+                first += len(group["params"])
+
+    def _update(self, moving: list[Moving], group: dict[str, Any]) -> None:
+        execution = _execution(group["rule"])
+        values = values_of(group, execution)
+        step = GroupStep(
+            group["rule"],
+            execution,
+            float(group["lr"]),
+            lambda _: values,
+            seed=group["seed"],
+            maximize=group["maximize"],
+        )
+
+        def make(w: Tensor, index: int) -> Due:
+            return make_due(w, index, self.state[w], execution)
+
+        if group["fused"]:
+            rest = fused_step(self, moving, step, make)
+            if rest is not None:
+                return update_each(rest, step)
+        due = [make(w, index) for w, _, _, index in moving]
+        return update_lists(due, step) if by_lists(group["foreach"], moving) else update_each(due, step)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, to the last bit.
