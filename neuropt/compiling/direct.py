@@ -18,7 +18,7 @@ from torch.autograd.graph import increment_version
 from torch.nn import Parameter
 
 from neuropt.compiling.compiled import Compiled
-from neuropt.compiling.due import Due, GroupStep, key
+from neuropt.compiling.due import Due, GroupStep, State, key
 
 G, NUMBERS, KEYS, FIRST = 1, 2, 3, 4
 """Places among a kernel's arguments: (w, g, numbers, keys, *remembered)."""
@@ -30,43 +30,43 @@ class Prepared:
     Args:
         one: the parameter.
         compiled: the kernel for it, with machine code.
-        format: order of its memory.
+        format: order of its memory; None is the plain one.
     """
 
-    __slots__ = ("arguments", "at", "compiled", "format", "function", "index", "kinds", "names", "sizes", "state")
-    __slots__ += ("step", "t", "written")
+    __slots__ = ("arguments", "at", "compiled", "format", "function", "index", "kind", "kept", "size", "state", "step", "t", "w")
 
-    def __init__(self, one: Due, compiled: Compiled, format: torch.memory_format) -> None:
+    def __init__(self, one: Due, compiled: Compiled, format: torch.memory_format | None) -> None:
         assert compiled.code is not None
         kernel, places = compiled.kernel, compiled.code.places
         self.compiled, self.function, self.format = compiled, compiled.code.function, format
         self.state, self.step, self.index, self.t = one.state, one.state["step"], one.index, one.t
-        self.names = [key(name) for name in kernel.tensors]
-        self.written: list[Tensor] = [one.w, *(one.state[name] for name in self.names)]
-        size, wide = one.w.numel(), {r.name for r in kernel.program.remembered if r.kind == "tensor"}
-        self.sizes = [size, *(size if name in wide else 1 for name in kernel.tensors)]
-        self.kinds = [one.w.dtype, *(kernel.kept for _ in self.names)]
-        given = [one.w, None, None, None, *self.written[1:], size]
+        self.w, self.kind, self.size = one.w, one.w.dtype, one.w.numel()
+        wide = {r.name for r in kernel.program.remembered if r.kind == "tensor"}
+        tensors: list[Tensor] = [one.state[key(name)] for name in kernel.tensors]
+        sizes = [self.size if name in wide else 1 for name in kernel.tensors]
+        self.kept = list(zip(map(key, kernel.tensors), tensors, sizes, [kernel.kept] * len(sizes), strict=True))
+        given = [one.w, None, None, None, *tensors, self.size]
         self.arguments: list[Any] = [given[place] for place in places]
         self.at = [places.index(place) if place in places else None for place in (G, NUMBERS, KEYS)]
 
-    def fits(self, w: Tensor, g: Tensor, state: dict[str, Any]) -> bool:
+    def fits(self, w: Tensor, g: Tensor, state: State) -> bool:
         """Return whether machine code may be called along a gradient, all else being as it was; and read t."""
-        written, format = self.written, self.format
-        if w is not written[0] or state is not self.state or state["step"] is not self.step:
+        kind, size, step, format = self.kind, self.size, self.step, self.format
+        if w is not self.w or state is not self.state or state.get("step") is not step or type(g) is not Tensor:
             return False
-        if type(g) is not Tensor or g.layout is not torch.strided or g.dtype is not self.kinds[0] or g.is_neg():
+        if g.layout is not torch.strided or g.dtype is not kind or g.numel() != size or not g.is_cpu:
             return False
-        if g.numel() != self.sizes[0] or not g.is_cpu or not g.is_contiguous(memory_format=format):
+        if w.dtype is not kind or w.numel() != size or not w.is_cpu or (size == 1 and g.is_neg()):
             return False
-        for place, name in enumerate(self.names, 1):
-            if state.get(name) is not written[place]:
+        for name, x, size, kind in self.kept:
+            if state.get(name) is not x or x.dtype is not kind or x.numel() != size or not x.is_cpu:
                 return False
-        for x, size, kind in zip(written, self.sizes, self.kinds, strict=True):
-            if x.dtype is not kind or x.numel() != size or not x.is_cpu or not x.is_contiguous(memory_format=format):
+            if not (x.is_contiguous() if format is None else x.is_contiguous(memory_format=format)):
                 return False
-        self.t = int(self.step.item())
-        return True
+        self.t = int(step.item())
+        if format is None:
+            return w.is_contiguous() and g.is_contiguous()
+        return w.is_contiguous(memory_format=format) and g.is_contiguous(memory_format=format)
 
 
 def prepare(w: Tensor, one: Due, compiled: Compiled) -> Prepared | None:
@@ -76,14 +76,14 @@ def prepare(w: Tensor, one: Due, compiled: Compiled) -> Prepared | None:
     program, places = compiled.kernel.program, compiled.code.places
     if any(places.count(place) != 1 for place in (G, NUMBERS)) or not (program.pointwise or w.numel() > 1):
         return None
-    made = Prepared(one, compiled, _format(w) if program.deterministic else torch.contiguous_format)
+    made = Prepared(one, compiled, _format(w) if program.deterministic else None)
     return made if made.fits(w, one.g, one.state) else None
 
 
-def _format(w: Tensor) -> torch.memory_format:
-    """Return the order of a parameter's memory; draws know elements by their place in the plain one."""
+def _format(w: Tensor) -> torch.memory_format | None:
+    """Return the order of a parameter's memory, None for the plain one; draws know elements by their place in that."""
     known = {4: torch.channels_last, 5: torch.channels_last_3d}
-    return torch.contiguous_format if w.is_contiguous() else known.get(w.dim(), torch.contiguous_format)
+    return None if w.is_contiguous() else known.get(w.dim())
 
 
 def update_prepared(ready: Sequence[tuple[Prepared, Tensor]], step: GroupStep) -> None:
@@ -104,7 +104,7 @@ def update_prepared(ready: Sequence[tuple[Prepared, Tensor]], step: GroupStep) -
     for one, _ in ready if step.remembered else ():
         step.remember_numbers(one)
     count([one.step for one, _ in ready])
-    increment_version([x for one, _ in ready for x in one.written])
+    increment_version([one.w for one, _ in ready])  # as any operation in place, which autograd is to see
 
 
 def count(steps: Sequence[Tensor]) -> None:

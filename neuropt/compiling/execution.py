@@ -11,6 +11,7 @@ so a value that dies gives its memory to the next, and what is remembered stays 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,10 @@ Draw = Callable[[str, int], Tensor]
 Their memory is donated: the step may overwrite it."""
 
 
+PLAIN: dict[str, Callable[..., float]] = {"+": operator.add, "-": operator.sub, "*": operator.mul}
+"""What IEEE defines to the last bit, and Python computes without exceptions."""
+
+
 def evaluate_numbers(program: Program, given: Mapping[str, Any], remembered: Mapping[str, Any]) -> list[Any]:
     """Return the values of kind `number`, in float64, and None for all others: a list as long as `program.kinds`.
 
@@ -45,15 +50,22 @@ def evaluate_numbers(program: Program, given: Mapping[str, Any], remembered: Map
     values: list[Any] = [None] * len(program.kinds)
     for number, leaf in enumerate(program.leaves):
         if leaf.kind == "number":
-            found = {"constant": leaf.number, "previous": remembered.get(leaf.name)}
-            values[number] = found[leaf.source] if leaf.source in found else given[leaf.name]
-    with np.errstate(all="ignore"):
-        for number, instruction in enumerate(program.instructions[: program.numbers], len(program.leaves)):
-            arguments = [values[argument] for argument in instruction.arguments]
-            result = PRIMITIVES[instruction.function].numpy(*arguments)
-            is_array = any(isinstance(argument, np.ndarray) for argument in arguments)
-            values[number] = result if is_array else float(np.asarray(result).item())
+            if leaf.source == "constant":
+                values[number] = leaf.number
+            else:
+                values[number] = remembered.get(leaf.name) if leaf.source == "previous" else given[leaf.name]
+    if program.numbers:
+        with np.errstate(all="ignore"):
+            for number, instruction in enumerate(program.instructions[: program.numbers], len(program.leaves)):
+                values[number] = _number(instruction.function, [values[argument] for argument in instruction.arguments])
     return values
+
+
+def _number(function: str, arguments: list[Any]) -> Any:
+    if function in PLAIN:
+        return PLAIN[function](*arguments)  # on floats the same number as numpy's, many times faster
+    result = PRIMITIVES[function].numpy(*arguments)
+    return result if any(isinstance(argument, np.ndarray) for argument in arguments) else float(result)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 from torch.fx.proxy import GraphAppendingTracer
@@ -82,9 +83,9 @@ class Kernel:
             given.extend(power.values(values))
         for divisor in self.divisors:
             given.extend(reciprocal(values[divisor]))
-        return torch.tensor(given, dtype=torch.float64).to(
-            self.device, self.dtype
-        )  # what is too large becomes infinite
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            found = torch.from_numpy(np.array(given, np.float32 if self.dtype == torch.float32 else np.float64))
+        return found if self.device.type == "cpu" else found.to(self.device)
 
     def keys(self, seed: int, parameter: int, t: int) -> Tensor | None:
         """Return the argument `keys`, or None for a rule that draws nothing; the arguments are those of `search_space.draws.keys`."""

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, assert_never
 
 import numpy as np
@@ -120,17 +121,17 @@ class Program:
     last_use: tuple[int, ...]
     names: tuple[str | None, ...]
 
-    @property
+    @cached_property
     def kinds(self) -> tuple[ValueKind, ...]:
         """The kind of every value."""
         return (*(leaf.kind for leaf in self.leaves), *(i.kind for i in self.instructions))
 
-    @property
+    @cached_property
     def pointwise(self) -> bool:
         """Whether each element of the update depends on that element's own history only, after dead code is gone."""
         return all(PRIMITIVES[i.function].kind != "reducing" for i in self.instructions if i.kind != "number")
 
-    @property
+    @cached_property
     def deterministic(self) -> bool:
         """Whether the update draws no random numbers, after dead code is gone."""
         return all(instruction.draw is None for instruction in self.instructions)
