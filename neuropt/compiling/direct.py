@@ -33,7 +33,21 @@ class Prepared:
         format: order of its memory; None is the plain one.
     """
 
-    __slots__ = ("arguments", "at", "compiled", "format", "function", "index", "kind", "kept", "size", "state", "step", "t", "w")
+    __slots__ = (
+        "arguments",
+        "at",
+        "compiled",
+        "format",
+        "function",
+        "index",
+        "kept",
+        "kind",
+        "size",
+        "state",
+        "step",
+        "t",
+        "w",
+    )
 
     def __init__(self, one: Due, compiled: Compiled, format: torch.memory_format | None) -> None:
         assert compiled.code is not None

@@ -14,13 +14,14 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from neuropt.compiling.program import Instruction, Program, Remembered
+from neuropt.compiling.program import Instruction, Program, Remembered, compile_text
 from neuropt.compiling.torch_primitives import TORCH_PRIMITIVES, fitting
 from search_space.primitives import PRIMITIVES
 
@@ -150,6 +151,12 @@ class Execution:
             kept[name] = kept[name].clone()
         u = values[program.result]
         return (u.expand_as(g) if isinstance(u, Tensor) else torch.full_like(g, u)), kept
+
+
+@lru_cache(maxsize=256)
+def execution_of(text: str) -> Execution:
+    """Compile a rule once for all optimizers that have it; an `Execution` holds no state."""
+    return Execution(compile_text(text))
 
 
 def _start(remembered: Remembered, w: Tensor) -> Value:

@@ -137,4 +137,6 @@ def _update(due: Sequence[Due], group: GroupStep, numbers: Sequence[Any]) -> Non
         return
     u = values[program.result]
     us = [torch.full_like(x, u) if isinstance(u, float) else u[i].expand_as(x) for i, x in enumerate(w)]
-    torch._foreach_add_([one.w for one in due], [x.view_as(one.w) for x, one in zip(us, due, strict=True)], alpha=-group.lr)
+    torch._foreach_add_(
+        [one.w for one in due], [x.view_as(one.w) for x, one in zip(us, due, strict=True)], alpha=-group.lr
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -35,7 +36,7 @@ def moving_in(optimizer: Optimizer, group: dict[str, Any], first: int) -> list[M
 def fused_step(
     optimizer: Optimizer, moving: Sequence[Moving], step: GroupStep, make: Callable[[Tensor, int], Due]
 ) -> list[Due] | None:
-    """Update parameters by compiled kernels, and return those that no kernel is for; None, with one warning, where nothing can be compiled."""
+    """Update parameters by compiled kernels, and return those that no kernel is for; or None, with one warning, where nothing compiles."""
     kind = step.text, step.maximize, torch.get_num_threads()
     known = _PREPARED.setdefault(optimizer, {}).setdefault(kind, {})
     if len(known) > sum(len(group["params"]) for group in optimizer.param_groups):
@@ -50,6 +51,31 @@ def fused_step(
 def by_lists(asked: bool | None, moving: Sequence[Moving]) -> bool:
     """Return whether a step runs over lists: as asked, and by default as torch, where all is on a GPU."""
     return all(w.is_cuda for w, *_ in moving) if asked is None else asked
+
+
+def check_forms(owner: str, group: Mapping[str, Any]) -> None:
+    """Refuse forms that are neither None, True nor False, and those that exclude each other.
+
+    Args:
+        owner: the class, for the message.
+        group: with `foreach` and `fused`, and `differentiable` where the class has it.
+    """
+    for name in FORMS:
+        if group[name] is not None and not isinstance(group[name], bool):
+            raise TypeError(f"{owner}({name}=...) must be True, False or None, but got {group[name]!r}.")
+        if group[name] and group.get("differentiable"):
+            raise ValueError(f"{owner}({name}=True, differentiable=True): only one of them can be.")
+    if group["foreach"] and group["fused"]:
+        raise ValueError(f"{owner}(foreach=True, fused=True): only one of them can be.")
+
+
+@contextmanager
+def kept_forms(optimizer: Optimizer) -> Iterator[None]:
+    """Leave the forms of all groups as they are while a state is loaded, which need not have any: they say how a step runs."""
+    forms = [{name: group[name] for name in FORMS} for group in optimizer.param_groups]
+    yield
+    for group, form in zip(optimizer.param_groups, forms, strict=True):
+        group.update(form)
 
 
 @cache

@@ -1,6 +1,7 @@
 """A step as one pass over memory for each tensor, by a compiled kernel.
 
-A kernel is compiled for a flat tensor of any size, so a model of a thousand tensors compiles as long as a model of one. Three ways to call it:
+A kernel is compiled for a flat tensor of any size, so a model of a thousand tensors compiles as long as a model of one. It is called in
+three ways:
 
 - On a CPU, parameters in one piece of memory are handed to the kernel's machine code as they are, see `direct`.
 - Elsewhere a large tensor is updated where it is. It is flat in the order in which its memory lies (a channels-last weight is not copied);
@@ -8,7 +9,7 @@ A kernel is compiled for a flat tensor of any size, so a model of a thousand ten
 - Small tensors that share their numbers are copied into one flat piece of memory, updated together, and copied back: for them such a call
   costs more than moving them twice. Rules with reductions or draws have something of each tensor's own, and are not gathered.
 
-A single element alone, or none, is left to the loop over instructions where there is no machine code: compilers treat the sizes 0 and 1 apart.
+Where there is no machine code, a single element alone, or none, is left to the loop: compilers treat the sizes 0 and 1 apart.
 """
 
 # torch documents its _foreach_ functions but leaves them out of __all__:
@@ -33,7 +34,9 @@ Known = dict[int, Prepared]
 """By the parameter's identity, which stays its own as long as it is kept here."""
 
 
-def update_fused(moving: Sequence[Moving], step: GroupStep, make: Callable[[Tensor, int], Due], known: Known) -> list[Due]:
+def update_fused(
+    moving: Sequence[Moving], step: GroupStep, make: Callable[[Tensor, int], Due], known: Known
+) -> list[Due]:
     """Update parameters by compiled kernels, and return those that no kernel is for.
 
     Args:
@@ -46,7 +49,9 @@ def update_fused(moving: Sequence[Moving], step: GroupStep, make: Callable[[Tens
         CompilerMissing: nothing can be compiled; no parameter was updated.
     """
     form = _Form(step)
-    ready, others = _prepared(moving, form, make, known if step.lr != 0 else {})  # with lr 0 parameters stay as they are
+    ready, others = _prepared(
+        moving, form, make, known if step.lr != 0 else {}
+    )  # with lr 0 parameters stay as they are
     pieces, large, alone = _sorted(others, step)
     calls = [(piece, form.compiled(piece[0].w, sum(one.w.numel() for one in piece))) for piece in pieces]
     single = [(one, form.compiled(one.w, one.w.numel())) for one in large]
@@ -129,7 +134,9 @@ class _Form:
         found = self.kernels.get((w.dtype, w.device, many))
         if found is None:
             dtype = torch.float32 if w.dtype in HALF else w.dtype
-            kernel = kernel_of(self.step.text, dtype, dtype if self.step.single else w.dtype, w.device, self.step.maximize)
+            kernel = kernel_of(
+                self.step.text, dtype, dtype if self.step.single else w.dtype, w.device, self.step.maximize
+            )
             found = compiled_step(kernel, w.dtype, "many" if many else "few", self.threads)
             self.kernels[w.dtype, w.device, many] = found
         return found

@@ -26,7 +26,7 @@ NAME = "kernel"
 
 @dataclass(frozen=True, slots=True)
 class MachineCode:
-    """A function of machine code. It looks at nothing: its tensors must be contiguous, and as large and of the type that it was compiled for.
+    """A function of machine code. It looks at nothing: its tensors must have the type and the size that it takes them to have.
 
     Args:
         function: takes tensors and the number of their elements.
@@ -64,7 +64,9 @@ def machine_code(step: Callable[..., object], arguments: Sequence[Any]) -> Machi
     return MachineCode(function, whole) if len(whole) == len(places) else None
 
 
-def _called(step: Callable[..., object], arguments: Sequence[Any]) -> list[tuple[dict[str, Any], Callable[..., object]]]:
+def _called(
+    step: Callable[..., object], arguments: Sequence[Any]
+) -> list[tuple[dict[str, Any], Callable[..., object]]]:
     """Return each piece of machine code that a step calls, and the names of the module that calls it."""
     found: list[tuple[dict[str, Any], Callable[..., object]]] = []
 

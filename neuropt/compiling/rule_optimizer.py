@@ -10,7 +10,6 @@ more number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -19,12 +18,11 @@ from torch._compile import _disable_dynamo
 from torch.optim.optimizer import ParamsT
 
 from neuropt.compiling.due import HALF, Due, GroupStep, make_due, values_of
-from neuropt.compiling.execution import Execution
+from neuropt.compiling.execution import execution_of
 from neuropt.compiling.foreach import update_lists
-from neuropt.compiling.forms import by_lists, fused_step, moving_in
+from neuropt.compiling.forms import by_lists, check_forms, fused_step, kept_forms, moving_in
 from neuropt.compiling.fused import Moving
 from neuropt.compiling.loop import update_each
-from neuropt.compiling.program import compile_text
 from neuropt.compiling.ranges import FINITE, range_of
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.closure_step import ClosureStep
@@ -49,12 +47,6 @@ FOREIGN_KEYS = frozenset(
 )
 """What torch's schedulers and training loops put into groups."""
 RESERVED = FOREIGN_KEYS | set(OWN_KEYS) | {"capturable", "differentiable"}
-
-
-@lru_cache(maxsize=256)
-def _execution(text: str) -> Execution:
-    """Compile a rule once for all optimizers that have it; an `Execution` holds no state."""
-    return Execution(compile_text(text))
 
 
 class RuleOptimizer(ClosureStep):
@@ -139,12 +131,12 @@ class RuleOptimizer(ClosureStep):
     @property
     def rule(self) -> Rule:
         """The rule, with its own hyperparameters."""
-        return _execution(self.defaults["rule"]).program.rule
+        return execution_of(self.defaults["rule"]).program.rule
 
     @property
     def pointwise(self) -> bool:
         """Whether the rule has no reductions over a tensor, so that its parameters may be cut into shards."""
-        return _execution(self.defaults["rule"]).program.pointwise
+        return execution_of(self.defaults["rule"]).program.pointwise
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, with values of their own for lr, decay_steps, seed, maximize and hyperparameters where the group has them."""
@@ -162,11 +154,7 @@ class RuleOptimizer(ClosureStep):
             raise ValueError(f"all groups have one rule, {self.defaults['rule']!r}, but got {group['rule']!r}.")
         check_number(f"{owner}(lr=...)", group["lr"])
         check_flag(f"{owner}(maximize=...)", group["maximize"])
-        for name in ("foreach", "fused"):
-            if group[name] is not None:
-                check_flag(f"{owner}({name}=...)", group[name])
-        if group["foreach"] and group["fused"]:
-            raise ValueError(f"{owner}(foreach=True, fused=True): only one of them can be.")
+        check_forms(owner, group)
         of_zoo = self.rule in zoo().values()
         for name, own in self.rule.hyperparameters:
             check_in(range_of(name, own, of_zoo=of_zoo) or FINITE, f"{owner}({name}=...)", group[name])
@@ -190,7 +178,7 @@ class RuleOptimizer(ClosureStep):
                 first += len(group["params"])
 
     def _update(self, moving: list[Moving], group: dict[str, Any]) -> None:
-        execution = _execution(group["rule"])
+        execution = execution_of(group["rule"])
         values = values_of(group, execution)
         step = GroupStep(
             group["rule"],
@@ -222,10 +210,8 @@ class RuleOptimizer(ClosureStep):
                 raise ValueError(
                     f"the state is of rule {group.get('rule')!r}, but this one is {self.defaults['rule']!r}."
                 )
-        forms = [{name: group[name] for name in ("foreach", "fused")} for group in self.param_groups]
-        super().load_state_dict(state_dict)
-        for group, form in zip(self.param_groups, forms, strict=True):
-            group.update(form)
+        with kept_forms(self):
+            super().load_state_dict(state_dict)
         # torch has cast the state to the dtype of the parameters, but half precision is remembered in float32
         parameters = [p for group in self.param_groups for p in group["params"]]
         numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
