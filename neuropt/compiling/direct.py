@@ -35,7 +35,9 @@ class Prepared:
 
     __slots__ = (
         "arguments",
-        "at",
+        "at_g",
+        "at_keys",
+        "at_numbers",
         "compiled",
         "format",
         "function",
@@ -53,7 +55,8 @@ class Prepared:
         assert compiled.code is not None
         kernel, places = compiled.kernel, compiled.code.places
         self.compiled, self.function, self.format = compiled, compiled.code.function, format
-        self.state, self.step, self.index, self.t = one.state, one.state["step"], one.index, one.t
+        self.state, self.index, self.t = one.state, one.index, one.t
+        self.step: Tensor = one.state["step"]
         self.w, self.kind, self.size = one.w, one.w.dtype, one.w.numel()
         wide = {r.name for r in kernel.program.remembered if r.kind == "tensor"}
         tensors: list[Tensor] = [one.state[key(name)] for name in kernel.tensors]
@@ -61,7 +64,8 @@ class Prepared:
         self.kept = list(zip(map(key, kernel.tensors), tensors, sizes, [kernel.kept] * len(sizes), strict=True))
         given = [one.w, None, None, None, *tensors, self.size]
         self.arguments: list[Any] = [given[place] for place in places]
-        self.at = [places.index(place) if place in places else None for place in (G, NUMBERS, KEYS)]
+        self.at_g, self.at_numbers = places.index(G), places.index(NUMBERS)
+        self.at_keys = places.index(KEYS) if KEYS in places else None
 
     def fits(self, w: Tensor, g: Tensor, state: State) -> bool:
         """Return whether machine code may be called along a gradient, all else being as it was; and read t."""
@@ -109,10 +113,10 @@ def update_prepared(ready: Sequence[tuple[Prepared, Tensor]], step: GroupStep) -
         if one.compiled is not compiled or one.t != t or step.remembered:
             compiled, t = one.compiled, one.t
             numbers = step.numbers(compiled.kernel, step.shared(one))
-        arguments, (at_g, at_numbers, at_keys) = one.arguments, one.at
-        arguments[at_g], arguments[at_numbers] = g, numbers
-        if at_keys is not None:
-            arguments[at_keys] = compiled.kernel.keys(step.seed, one.index, t)
+        arguments, at_g = one.arguments, one.at_g
+        arguments[at_g], arguments[one.at_numbers] = g, numbers
+        if one.at_keys is not None:
+            arguments[one.at_keys] = compiled.kernel.keys(step.seed, one.index, t)
         one.function(*arguments)
         arguments[at_g] = None  # a gradient may be freed before the next step
     for one, _ in ready if step.remembered else ():
@@ -121,6 +125,6 @@ def update_prepared(ready: Sequence[tuple[Prepared, Tensor]], step: GroupStep) -
     increment_version([one.w for one, _ in ready])  # as any operation in place, which autograd is to see
 
 
-def count(steps: Sequence[Tensor]) -> None:
+def count(steps: list[Tensor]) -> None:
     """Add 1 to step counts."""
     torch._foreach_add_(steps, torch.ones(()), alpha=1.0)  # as torch: a Python number would be wrapped for each of them

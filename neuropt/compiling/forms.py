@@ -48,9 +48,10 @@ def fused_step(
         return None
 
 
-def by_lists(asked: bool | None, moving: Sequence[Moving]) -> bool:
-    """Return whether a step runs over lists: as asked, and by default as torch, where all is on a GPU."""
-    return all(w.is_cuda for w, *_ in moving) if asked is None else asked
+def by_lists(group: Mapping[str, Any]) -> bool:
+    """Return whether a group's step runs over lists: as it asks, and by default as torch, where all that moves is on a GPU."""
+    asked: bool | None = group["foreach"]
+    return all(w.is_cuda for w in group["params"] if w.grad is not None) if asked is None else asked
 
 
 def check_forms(owner: str, group: Mapping[str, Any]) -> None:

@@ -48,44 +48,22 @@ def update_fused(
     Raises:
         CompilerMissing: nothing can be compiled; no parameter was updated.
     """
-    form = _Form(step)
-    ready, others = _prepared(
-        moving, form, make, known if step.lr != 0 else {}
-    )  # with lr 0 parameters stay as they are
-    pieces, large, alone = _sorted(others, step)
-    calls = [(piece, form.compiled(piece[0].w, sum(one.w.numel() for one in piece))) for piece in pieces]
-    single = [(one, form.compiled(one.w, one.w.numel())) for one in large]
-    for piece, compiled in calls:
-        form.update_piece(piece, compiled)
-    # first all views, then all kernels: a kernel's tensors push the interpreter's own data out of the cache
-    arranged = [(compiled.run, form.arranged(one, compiled)) for one, compiled in single]
-    for run, arguments in arranged:
-        if arguments is not None:
-            run(*arguments)
-    if counts := [one.state["step"] for some in (*pieces, large) for one in some]:
-        count(counts)
-    update_prepared(ready, step)
-    return alone
-
-
-def _prepared(
-    moving: Sequence[Moving], form: _Form, make: Callable[[Tensor, int], Due], known: Known
-) -> tuple[list[tuple[Prepared, Tensor]], list[Due]]:
-    """Part parameters into those that fit machine code, with their gradients, and others."""
-    ready, others = list[tuple[Prepared, Tensor]](), list[Due]()
+    ready, others, form = list[tuple[Prepared, Tensor]](), list[Due](), None
     for w, g, state, index in moving:
         one = known.get(id(w))
-        if one is None or not one.fits(w, g, state):
+        if one is None or step.lr == 0 or not one.fits(w, g, state):
+            form = form or _Form(step)
             due = make(w, index)
-            one = None if form.step.lr == 0 else prepare(w, due, form.compiled(due.w, due.w.numel()))
+            one = form.prepared(w, due)
             if one is None:
-                known.pop(id(w), None)
                 others.append(due)
                 continue
             known[id(w)] = one
         one.index = index
         ready.append((one, g))
-    return ready, others
+    alone = form.update(others) if form and others else []
+    update_prepared(ready, step)
+    return alone
 
 
 def _sorted(due: Sequence[Due], step: GroupStep) -> tuple[list[list[Due]], list[Due], list[Due]]:
@@ -140,6 +118,28 @@ class _Form:
             found = compiled_step(kernel, w.dtype, "many" if many else "few", self.threads)
             self.kernels[w.dtype, w.device, many] = found
         return found
+
+    def prepared(self, w: Tensor, due: Due) -> Prepared | None:
+        """Return a parameter prepared for a direct call, or None where that is not for it."""
+        if self.step.lr == 0:  # it stays as it is
+            return None
+        return prepare(w, due, self.compiled(due.w, due.w.numel()))
+
+    def update(self, due: Sequence[Due]) -> list[Due]:
+        """Update parameters that are not prepared, and return those that no kernel is for."""
+        pieces, large, alone = _sorted(due, self.step)
+        calls = [(piece, self.compiled(piece[0].w, sum(one.w.numel() for one in piece))) for piece in pieces]
+        single = [(one, self.compiled(one.w, one.w.numel())) for one in large]
+        for piece, compiled in calls:
+            self.update_piece(piece, compiled)
+        # first all views, then all kernels: a kernel's tensors push the interpreter's own data out of the cache
+        arranged = [(compiled.run, self.arranged(one, compiled)) for one, compiled in single]
+        for run, arguments in arranged:
+            if arguments is not None:
+                run(*arguments)
+        if counts := [one.state["step"] for some in (*pieces, large) for one in some]:
+            count(counts)
+        return alone
 
     def arranged(self, one: Due, compiled: Compiled) -> list[Any] | None:
         """Return the arguments that update a parameter where it is, or update it if there are copies; its step count is left to add to."""

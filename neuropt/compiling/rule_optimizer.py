@@ -165,17 +165,23 @@ class RuleOptimizer(ClosureStep):
         elif self.rule.reads("T"):
             raise ValueError(f"the rule reads T, the planned steps: pass {owner}(decay_steps=...).")
 
-    # A compiled step runs as it is: its loop over Python numbers is nothing to trace. torch marks its own optimizers so too; the public
-    # torch.compiler.disable would import a second's worth of compiler with this module.
-    @_disable_dynamo
     def step_all(self) -> None:
         """Update every parameter that has a gradient once."""
+        if torch.compiler.is_compiling():
+            return self._step_untraced()
         first = 0
         with torch.no_grad():
             for group in self.param_groups:
                 if moving := moving_in(self, group, first):
                     self._update(moving, group)
                 first += len(group["params"])
+        return None
+
+    # A compiled step runs as it is: its loop over Python numbers is nothing to trace. torch marks its own optimizers so too; the public
+    # torch.compiler.disable would import a second's worth of compiler with this module.
+    @_disable_dynamo
+    def _step_untraced(self) -> None:
+        self.step_all()
 
     def _update(self, moving: list[Moving], group: dict[str, Any]) -> None:
         execution = execution_of(group["rule"])
@@ -197,7 +203,7 @@ class RuleOptimizer(ClosureStep):
             if rest is not None:
                 return update_each(rest, step)
         due = [make(w, index) for w, _, _, index in moving]
-        return update_lists(due, step) if by_lists(group["foreach"], moving) else update_each(due, step)
+        return update_lists(due, step) if by_lists(group) else update_each(due, step)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, to the last bit.

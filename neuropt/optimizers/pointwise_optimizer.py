@@ -11,7 +11,6 @@ the state that `update` keeps, so that a training goes on in another form.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -25,6 +24,7 @@ from neuropt.compiling.execution import execution_of
 from neuropt.compiling.forms import FORMS, by_lists, check_forms, fused_step, kept_forms, moving_in
 from neuropt.compiling.fused import Moving
 from neuropt.optimizers.dense_optimizer import DenseOptimizer, real
+from neuropt.optimizers.loop_optimizer import State
 from neuropt.optimizers.tensor_list import TensorList
 
 
@@ -82,23 +82,25 @@ class PointwiseOptimizer(DenseOptimizer):
 
     def step_group(self, group: dict[str, Any]) -> None:
         """Update every parameter of a group that has a gradient once, in the form of the group."""
-        if not group["fused"] and (
-            group["foreach"] is False or torch.compiler.is_compiling() or group["differentiable"]
-        ):
+        lists = by_lists(group) and not group["differentiable"]
+        if not (group["fused"] or lists):
             return super().step_group(group)
-        return self._step_together(group)
-
-    @_disable_dynamo
-    def _step_together(self, group: dict[str, Any]) -> None:
-        found = moving_in(self, group, 0)
-        moving = [x for x in found if x[1].layout == torch.strided]
-        with torch.no_grad():
-            for w, g, state, _ in found if len(moving) < len(found) else ():
+        if torch.compiler.is_compiling():
+            return self._step_untraced(group)
+        moving = moving_in(self, group, 0)
+        if any(g.layout != torch.strided for _, g, _, _ in moving):
+            for w, g, state, _ in moving:
                 if g.layout != torch.strided:
                     self.step_one(w, g, state, group)
-            if moving and not (group["fused"] and self._step_fused(moving, group)):
-                due = [self._due(w, index, group) for w, _, _, index in moving]
-                (self._step_lists if by_lists(group["foreach"], moving) else self._step_each)(due, group)
+            moving = [one for one in moving if one[1].layout == torch.strided]
+        if moving and not (group["fused"] and self._step_fused(moving, group)):
+            due = [self._due(w, index, group) for w, _, _, index in moving]
+            (self._step_lists if lists else self._step_each)(due, group)
+        return None
+
+    @_disable_dynamo
+    def _step_untraced(self, group: dict[str, Any]) -> None:
+        self.step_group(group)
 
     def _step_fused(self, moving: list[Moving], group: dict[str, Any]) -> bool:
         """Update parameters by compiled kernels, and return whether anything can be compiled."""
@@ -145,12 +147,12 @@ class PointwiseOptimizer(DenseOptimizer):
             count([one.state["step"] for one in some])
             # `update` is written for one tensor, and a list answers to the same names
             w, g = (TensorList(x) for x in ([one.w for one in some], [one.g for one in some]))
-            state: Any = {name: TensorList([one.state[name] for one in some]) for name in _remembered(some[0])}
-            given: Any = w, -g if group["maximize"] else g
-            self.update(*given, state, some[0].t + 1.0, group)
+            state = {name: TensorList([one.state[name] for one in some]) for name in _remembered(some[0])}
+            update: Any = self.update
+            update(w, -g if group["maximize"] else g, state, some[0].t + 1.0, group)
 
 
-def _remembered(one: Due) -> Mapping[str, Tensor]:
+def _remembered(one: Due) -> State:
     return {name: x for name, x in one.state.items() if name != "step"}
 
 

@@ -80,7 +80,8 @@ class TensorList:
         return _called("div", Tensor.div, (self, other), {})
 
     def __rtruediv__(self, other: Any) -> TensorList:
-        return _called("reciprocal", Tensor.reciprocal, (self,), {}) * other  # as one tensor does it
+        inverse: TensorList = _called("reciprocal", Tensor.reciprocal, (self,), {})
+        return inverse.__mul__(other)  # as one tensor does it
 
     def __neg__(self) -> TensorList:
         return _called("neg", Tensor.neg, (self,), {})
