@@ -113,18 +113,23 @@ def update_prepared(ready: Sequence[tuple[Prepared, Tensor]], step: GroupStep) -
         if one.compiled is not compiled or one.t != t or step.remembered:
             compiled, t = one.compiled, one.t
             numbers = step.numbers(compiled.kernel, step.shared(one))
-        arguments, at_g = one.arguments, one.at_g
-        arguments[at_g], arguments[one.at_numbers] = g, numbers
+        arguments = one.arguments
+        arguments[one.at_g], arguments[one.at_numbers] = g, numbers
         if one.at_keys is not None:
             arguments[one.at_keys] = compiled.kernel.keys(step.seed, one.index, t)
-        one.function(*arguments)
-        arguments[at_g] = None  # a gradient may be freed before the next step
     for one, _ in ready if step.remembered else ():
         step.remember_numbers(one)
     count([one.step for one, _ in ready])
     increment_version([one.w for one, _ in ready])  # as any operation in place, which autograd is to see
+    # last of all the kernels: they push the interpreter's own data out of the cache
+    for one, _ in ready:
+        one.function(*one.arguments)
+        one.arguments[one.at_g] = None  # a gradient may be freed before the next step
+
+
+ONE = torch.ones((), dtype=torch.float32)
 
 
 def count(steps: list[Tensor]) -> None:
     """Add 1 to step counts."""
-    torch._foreach_add_(steps, torch.ones(()), alpha=1.0)  # as torch: a Python number would be wrapped for each of them
+    torch._foreach_add_(steps, ONE, alpha=1.0)  # a Python number would be wrapped for each of them
