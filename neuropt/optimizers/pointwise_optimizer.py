@@ -79,6 +79,8 @@ class PointwiseOptimizer(DenseOptimizer):
         """Load what `state_dict` returned, in any form; how a step runs stays as it is."""
         with kept_forms(self):
             super().load_state_dict(state_dict)
+        for state in self.state.values():
+            state["step"] = state["step"].cpu()  # torch moves it where a saved group was fused
 
     def step_group(self, group: dict[str, Any]) -> None:
         """Update every parameter of a group that has a gradient once, in the form of the group."""
@@ -104,10 +106,8 @@ class PointwiseOptimizer(DenseOptimizer):
 
     def _step_fused(self, moving: list[Moving], group: dict[str, Any]) -> bool:
         """Update parameters by compiled kernels, and return whether anything can be compiled."""
-        declared = "".join(
-            f"{name} = 1\n" for name in self.numbers(1.0, group)
-        )  # as hyperparameters, whose values are given
-        text = declared + self.rule(group)
+        # numbers are hyperparameters of the rule, and their values here stand for none
+        text = "".join(f"{name} = 1\n" for name in self.numbers(1.0, group)) + self.rule(group)
         step = GroupStep(
             text,
             execution_of(text),
