@@ -116,7 +116,7 @@ def update_prepared(ready: Sequence[tuple[Prepared, Tensor]], step: GroupStep) -
         arguments = one.arguments
         arguments[one.at_g], arguments[one.at_numbers] = g, numbers
         if one.at_keys is not None:
-            arguments[one.at_keys] = compiled.kernel.keys(step.seed, one.index, t)
+            arguments[one.at_keys] = one.compiled.kernel.keys(step.seed, one.index, one.t)
     for one, _ in ready if step.remembered else ():
         step.remember_numbers(one)
     count([one.step for one, _ in ready])

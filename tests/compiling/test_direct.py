@@ -35,7 +35,7 @@ def pair(*shapes: tuple[int, ...]) -> tuple[RuleOptimizer, RuleOptimizer]:
         RuleOptimizer([x.clone().requires_grad_() for x in start], ADAM, lr=0.01, fused=form) for form in (None, True)
     )
     for t in range(2):
-        step(loop, fused, lambda w, t=t: torch.sin(torch.arange(w.numel()) + t).view(w.shape).to(w.dtype))
+        step(loop, fused, wave(t))
     return loop, fused
 
 
@@ -100,15 +100,34 @@ def test_parameters_are_prepared_once() -> None:
     assert_equal(loop, fused)
 
 
-CHANGES: dict[str, Callable[[RuleOptimizer], Any]] = {
-    "type": lambda o: [setattr(w, "data", w.data.double()) for w in parameters(o)],
-    "memory": lambda o: [setattr(w, "data", w.data.clone()) for w in parameters(o)],
-    "order": lambda o: setattr(parameters(o)[0], "data", parameters(o)[0].data.t().contiguous().t()),
-    "state": lambda o: [s.update({n: x.clone() for n, x in s.items()}) for s in o.state.values()],
-    "type of state": lambda o: [s.update(ema_1=s["ema_1"].double()) for s in o.state.values()],
-    "type of state in place": lambda o: [setattr(s["ema_1"], "data", s["ema_1"].double()) for s in o.state.values()],
-    "whole state": lambda o: [o.state.__setitem__(w, {**o.state[w]}) for w in parameters(o)],
-    "step": lambda o: [s["step"].fill_(7.0) for s in o.state.values()],
+def moved(optimizer: RuleOptimizer, change: Callable[[Tensor], Tensor]) -> None:
+    for w in parameters(optimizer):
+        w.data = change(w.data)
+
+
+def kept(optimizer: RuleOptimizer, change: Callable[[dict[str, Any]], object]) -> None:
+    for w in parameters(optimizer):
+        change(optimizer.state[w])
+
+
+def in_place(state: dict[str, Any]) -> None:
+    state["ema_1"].data = state["ema_1"].double()
+
+
+def another_state(optimizer: RuleOptimizer) -> None:
+    for w in parameters(optimizer):
+        optimizer.state[w] = dict(optimizer.state[w])
+
+
+CHANGES: dict[str, Callable[[RuleOptimizer], object]] = {
+    "type": lambda o: moved(o, Tensor.double),
+    "memory": lambda o: moved(o, Tensor.clone),
+    "order": lambda o: moved(o, lambda x: x.t().contiguous().t() if x.dim() == 2 else x),
+    "state": lambda o: kept(o, lambda state: state.update({name: x.clone() for name, x in state.items()})),
+    "type of state": lambda o: kept(o, lambda state: state.update(ema_1=state["ema_1"].double())),
+    "type of state in place": lambda o: kept(o, in_place),
+    "whole state": another_state,
+    "step": lambda o: kept(o, lambda state: state["step"].fill_(7.0)),
     "no state": lambda o: o.state.clear(),
     "loaded": lambda o: o.load_state_dict(copy.deepcopy(o.state_dict())),
     "lr 0": lambda o: o.param_groups[0].update(lr=0.0),
@@ -117,13 +136,17 @@ CHANGES: dict[str, Callable[[RuleOptimizer], Any]] = {
 }
 
 
+def wave(t: int) -> Callable[[Tensor], Tensor]:
+    return lambda w: torch.sin(torch.arange(w.numel()) * 0.7 + t).view(w.shape).to(w.dtype)
+
+
 @pytest.mark.parametrize("what", CHANGES)
 def test_what_has_changed_is_looked_up_again(what: str) -> None:
     loop, fused = pair((40, 50), (7,), (1,))
     for optimizer in (loop, fused):
         CHANGES[what](optimizer)
     for t in range(2):
-        step(loop, fused, lambda w, t=t: torch.cos(torch.arange(w.numel()) * (1.0 + t)).view(w.shape).to(w.dtype))
+        step(loop, fused, wave(t))
     assert_equal(loop, fused)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Iterator
-from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -29,7 +28,6 @@ from neuropt.optimizers import (
     RMSpropEpsInside,
     Yogi,
 )
-from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer
 from neuropt.testing import check_optimizer
 from tests.compiling.compilers import needs_compiler
 
@@ -94,7 +92,7 @@ def take_steps(optimizers: list[Any], steps: range, scale: float = 1.0) -> None:
             optimizer.step()
 
 
-def made(cls: Any, hyper: dict[str, Any], dtype: torch.dtype = torch.float32, **form: bool) -> Any:
+def made(cls: Any, hyper: dict[str, Any], dtype: torch.dtype = torch.float32, **form: Any) -> Any:
     w = starts(dtype)
     groups: list[dict[str, Any]] = [{"params": w[:5]}, {"params": w[5:], "lr": 0.02}]
     return cls(groups, lr=0.01, **hyper, **form)
@@ -138,7 +136,7 @@ def test_compiled_steps_equal_the_loop(case: tuple[Any, dict[str, Any]]) -> None
 @pytest.mark.parametrize("case", CASES, ids=named)
 def test_compiled_steps_of_every_class_equal_the_loop(case: tuple[Any, dict[str, Any]], maximize: bool) -> None:
     cls, hyper = case
-    loop, fused = (made(cls, hyper | {"maximize": maximize}, torch.float64, **form) for form in ({}, {"fused": True}))
+    loop, fused = (made(cls, hyper | {"maximize": maximize}, torch.float64, fused=form) for form in (None, True))
     take_steps([loop, fused], range(100), scale=0.1)
     assert_close(loop, fused, 4 * CLOSE * EPSILON[torch.float64])
 
@@ -175,7 +173,7 @@ def test_complex_parameters_are_pairs_of_real_ones() -> None:
 @needs_compiler
 @pytest.mark.parametrize(("source", "target"), [("fused", "loop"), ("loop", "fused"), ("foreach", "fused")])
 def test_a_state_goes_on_in_another_form(source: str, target: str) -> None:
-    forms: dict[str, dict[str, bool]] = {"loop": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
+    forms: dict[str, dict[str, Any]] = {"loop": {}, "foreach": {"foreach": True}, "fused": {"fused": True}}
     first, second = (made(Lion, DECAY, **forms[form]) for form in (source, target))
     take_steps([first], range(5))
     file = io.BytesIO()
@@ -250,16 +248,19 @@ def test_forms_that_exclude_each_other_are_refused(cls: Any, hyper: dict[str, An
 
 @pytest.mark.parametrize("name", ["foreach", "fused"])
 def test_a_form_is_true_false_or_none(name: str) -> None:
+    form: dict[str, Any] = {name: True}
     with pytest.raises(TypeError, match=rf"Lion\({name}=...\) must be True, False or None, but got 1"):
-        Lion([torch.ones(2, requires_grad=True)], **{name: 1})  # type: ignore[arg-type]
+        Lion([torch.ones(2, requires_grad=True)], **{name: cast(Any, 1)})
     with pytest.raises(TypeError, match=name):
-        LSTMOptimizer([torch.ones(2, requires_grad=True)], **{name: True})
+        LSTMOptimizer([torch.ones(2, requires_grad=True)], **form)
 
 
 @needs_compiler
 @pytest.mark.parametrize("form", ["foreach", "fused"])
 def test_sparse_gradients_take_the_loop_or_are_refused(form: str) -> None:
-    one, other = (PowerSign([torch.ones(4, 2, requires_grad=True)], **hyper) for hyper in ({}, {form: True}))
+    hyper: dict[str, Any] = {form: True}
+    one = PowerSign([torch.ones(4, 2, requires_grad=True)])
+    other = PowerSign([torch.ones(4, 2, requires_grad=True)], **hyper)
     for optimizer in (one, other):
         (w,) = parameters(optimizer)
         w.grad = torch.eye(4)[:, :2].to_sparse_coo()
@@ -267,7 +268,7 @@ def test_sparse_gradients_take_the_loop_or_are_refused(form: str) -> None:
     assert_close(one, other, 0.0)
     w = torch.ones(4, requires_grad=True)
     w.grad = torch.ones(4).to_sparse()
-    lion = Lion([w], **{form: True})  # type: ignore[arg-type]
+    lion = Lion([w], **hyper)
     with pytest.raises(RuntimeError, match="Lion needs dense gradients"):
         lion.step()
 
@@ -291,11 +292,12 @@ def test_compiled_steps_pass_the_conformance_suite(case: tuple[Any, dict[str, An
     check_optimizer(_in_form(*case, "fused"), strict=True, backend="eager")
 
 
-def _in_form(cls: type[PointwiseOptimizer], hyper: dict[str, Any], form: str) -> Any:
+def _in_form(cls: Any, hyper: dict[str, Any], form: str) -> Any:
     """Return a factory of one form, but for what excludes it."""
 
     def factory(params: Any, **given: Any) -> Optimizer:
         excluded = given.get("differentiable") or any(given.get(name) is not None for name in ("foreach", "fused"))
-        return partial(cls, **hyper)(params, **given, **({} if excluded else {form: True}))
+        made: Optimizer = cls(params, **hyper, **given, **({} if excluded else {form: True}))
+        return made
 
     return factory
