@@ -7,9 +7,11 @@ from neuropt.commands.meta_training import MetaTrain
 from neuropt.commands.optimizers import Optimizers
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
+from neuropt.commands.watching import Status
 
 COMMANDS: dict[str, type[Command]] = {
     "search": Search,
+    "status": Status,
     "top": Top,
     "show": Show,
     "export": Export,

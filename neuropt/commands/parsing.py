@@ -103,6 +103,10 @@ _PLAIN = (
     (r"Error parsing \S*config: ", ""),
     (r"Error parsing (\S+): invalid literal for int\(\) with base 10: (.*)", r"\1 must be a whole number, but got \2"),
     (r"Error parsing (\S+): could not convert string to float: (.*)", r"\1 must be a number, but got \2"),
+    (
+        r"Error parsing (\S+): no type matching INT\|\{(.*)\} could be instantiated from \['(.*)'\]",
+        r"\1 must be a whole number or \2, but got '\3'",
+    ),
     (r"invalid choice (.*) for argument '(.*?)'\. Expected one of \((.*)\)\.?", r"\2 must be one of \3, but got \1"),
     (r"Missing value for argument '([a-z].*?)'\. .*", r"\1 is missing"),
     (r"Missing value for argument '(.*?)'\. .*", r"\1 needs a value"),

@@ -33,7 +33,16 @@ def print_rows(rows: Sequence[Row], as_json: bool) -> None:
 
 
 def print_table(rows: Sequence[Row]) -> None:
-    """Print rows as a table: numbers to the right, long texts wrapped where there is a terminal, one row a line elsewhere."""
+    """Print rows as a table: long texts are wrapped where there is a terminal, one row a line elsewhere."""
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    with console.capture() as capture:
+        console.print(table(rows))
+    for line in capture.get().splitlines():
+        print(line.rstrip())
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Return rows, of which there are some, as a table whose columns are their keys, numbers to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for column in rows[0]:
         numbers = all(isinstance(row[column], int | float | None) for row in rows)
@@ -41,11 +50,7 @@ def print_table(rows: Sequence[Row]) -> None:
         table.add_column(column, justify="right" if numbers else "left", overflow="fold", no_wrap=column == "name")
     for row in rows:
         table.add_row(*(Text(show(value)) for value in row.values()))  # a Text, so that brackets are no markup
-    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    with console.capture() as capture:
-        console.print(table)
-    for line in capture.get().splitlines():
-        print(line.rstrip())
+    return table
 
 
 def show(value: object) -> str:

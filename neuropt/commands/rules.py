@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from tyro.conf import Positional, arg
 
 from neuropt.commands.printing import print_json, print_rows, show
+from neuropt.commands.watching import watch
 
 if TYPE_CHECKING:
     from neuropt.explaining import Explanation
@@ -24,6 +25,8 @@ class Top:
     """folder of a run, or its name under runs/"""
     count: Annotated[int, arg(name="n", aliases=["-n"])] = 10
     """rules to list"""
+    watch: bool = False
+    """show it anew while the run goes on, until it ends or Ctrl-C"""
     json: bool = False
     """print JSON"""
 
@@ -33,6 +36,13 @@ class Top:
 
         if self.count < 1:
             raise ValueError(f"-n must be a whole number of at least 1, but got {self.count}")
+        if self.watch:
+            if self.json:
+                raise ValueError(
+                    "--watch shows a run to people; leave out --json, or ask again and again without --watch"
+                )
+            watch(find_run(self.run), self.count)
+            return
         found = best_rules(find_run(self.run), self.count)
         print_rows(
             [asdict(rule) | {"rule": rule.rule if self.json else one_line(rule.rule)} for rule in found], self.json

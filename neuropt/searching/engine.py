@@ -89,6 +89,7 @@ class SearchEngine:
 
     @property
     def _wanted(self) -> int:
+        assert self.config.rules_per_trial != "auto"  # `with_trial_size` has made it a number
         return min(self.config.rules_per_trial, self.config.rules - self.rules)
 
     @property
@@ -117,7 +118,6 @@ class SearchEngine:
         rewards = [rule_reward(row.id, trained, self.task, self.config.reward) for row, trained in pairs]
         self.ledger.write_told(number, rewards, done.seconds, done.device)
         self._finished(number, rewards)
-        self._record_update()
 
     def _finished(self, number: int, rewards: list[RewardRow]) -> None:
         """Take a trial that is in the ledger; tell the controller now, or with `deterministic` in its turn."""
@@ -140,6 +140,7 @@ class SearchEngine:
     def _tell(self, number: int) -> None:
         self.proposer.learn(*self.finished.pop(number))
         self.told += 1
+        self._record_update()  # after each, so that what is recorded does not depend on who finishes first
 
     def _record_update(self) -> None:
         metrics = self.controller.metrics()
@@ -147,6 +148,7 @@ class SearchEngine:
         if number > self.updates:
             self.updates = number
             self.ledger.write_update(number, metrics)
+            self.progress.updated(number, metrics)
 
     # -- resuming ------------------------------------------------------------------------------------------------------------------
 
@@ -163,7 +165,6 @@ class SearchEngine:
         for event in self.ledger.history():
             if event.kind == "told":
                 self._finished(event.trial, self._recorded_rewards(event.trial))
-                self._record_update()
                 continue
             rows = self.ledger.proposals(event.trial)
             self._catch_up(self.trials - self.config.lag)

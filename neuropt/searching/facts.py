@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 from contextlib import closing
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
+import neuropt
 from neuropt.config import SearchConfig
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.ledger import Ledger, open_ledger
@@ -25,7 +25,7 @@ def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str
     """Return what the numbers of a run depend on besides its configuration: the `FACTS` of its ledger."""
     weights = hash_tensors(*(initial_weights(task, seed) for seed in child_seeds(config)))
     return {
-        "neuropt": version("neuropt"),
+        "neuropt": neuropt.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",

@@ -20,6 +20,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import neuropt
+
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Before torch and numpy are imported: a process with threads cannot be forked safely."""
 
@@ -87,7 +89,7 @@ class GuardProcess:
 
 def environment(data_sha256: str) -> dict[str, str]:
     """Return what must be the same for driver and workers."""
-    return {name: version(name) for name in ("neuropt", "torch")} | {"data_sha256": data_sha256}
+    return {"neuropt": neuropt.__version__, "torch": version("torch"), "data_sha256": data_sha256}
 
 
 def main() -> None:

@@ -293,6 +293,11 @@ class Ledger:
         """Return the number of the controller's last recorded update; 0 before the first."""
         return int(str(self._rows("SELECT coalesce(max(number), 0) FROM updates")[0][0]))
 
+    def last_metrics(self) -> dict[str, float]:
+        """Return what the controller said of its last recorded update; empty before the first."""
+        rows = self._rows("SELECT number, metrics FROM updates ORDER BY number DESC LIMIT 1")
+        return {} if not rows else self._json(rows[0][1], dict, f"update {rows[0][0]}")
+
     def counts(self) -> dict[str, int]:
         """Return how many proposals are new, duplicate and rejected, and how many rules are trained and failed."""
         found = self._rows("SELECT status, count(*) FROM proposals GROUP BY status")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.live import Live
@@ -70,6 +70,9 @@ class Progress:
         if not quiet and self.console is not None and now - self.printed > PLAIN_EVERY:
             self.printed = now
             self.console.print(self.line(), soft_wrap=True)
+
+    def updated(self, number: int, metrics: Mapping[str, float]) -> None:
+        """Take what the controller says of an update; one line has no room for it."""
 
     def resumed(self) -> None:
         """Forget the pace of what was replayed."""

@@ -88,4 +88,4 @@ def _guard(order: Order) -> GuardProcess:
     return order.guard()
 
 
-REMOTE_WORK = ray.remote(num_cpus=1)(remote_work)
+REMOTE_WORK = ray.remote(remote_work)

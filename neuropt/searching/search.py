@@ -30,6 +30,7 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.trial_size import with_trial_size
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
@@ -82,6 +83,8 @@ def run_search(
     )
     if not resume:
         known_strings(config, space)  # what is wrong with it is said before there is a folder
+        _check_address(config)
+        config = with_trial_size(config, task, data)
         create_run(folder, config)
     with locked(folder), closing(_ledger(folder, config, task, data, space, accept_changes, console)) as ledger:
         _search(config, task, data, space, ledger, folder, accept_changes, console)
@@ -125,7 +128,7 @@ def _search(
         console.print(
             f"{folder}: {space.name}, {space.groups} groups, {config.controller}, {task.name} ({_short(data)})"
         )
-    engine = _resumed(config, task, data, space, ledger, accept_changes, console)
+    engine = _resumed(config, task, data, space, ledger, accept_changes, console, folder)
     executor = make_executor(config, task, data)
     try:
         with engine.progress:
@@ -151,6 +154,7 @@ def _resumed(
     ledger: Ledger,
     accept_changes: bool,
     console: Console | None,
+    folder: Path,
 ) -> SearchEngine:
     """Return the engine, where the ledger left off.
 
@@ -162,7 +166,7 @@ def _resumed(
         controller = create_controller(config.controller, space, config.seed)
         controller.begin(_known(ledger))
         proposer = Proposer(controller, space, record_trajectory(task, data))
-        return SearchEngine(config, proposer, task, ledger, Progress(config.rules, console))
+        return SearchEngine(config, proposer, task, ledger, _progress(config, folder, console))
 
     found = engine()
     try:
@@ -176,6 +180,14 @@ def _resumed(
         found = engine()
         found.resume()
     return found
+
+
+def _progress(config: SearchConfig, folder: Path, console: Console | None) -> Progress:
+    if not config.tensorboard:
+        return Progress(config.rules, console)
+    from neuropt.searching.tensorboard import TensorBoardProgress  # brings protobuf
+
+    return TensorBoardProgress(config.rules, console, folder)
 
 
 def _known(ledger: Ledger) -> list[Known]:
@@ -232,10 +244,21 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
     """Return the executor that the configuration names; Ray is imported only if it is needed."""
     if config.executor == "in-process":
         return InProcessExecutor(task, data)
+    from neuropt.searching.cluster import Resources
     from neuropt.searching.tune_executor import TuneExecutor
 
     data_dir = Path(config.data_dir) if config.data_dir else None
-    return TuneExecutor(task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory)
+    resources = Resources(config.cpus_per_child or 1.0, config.gpus_per_child or 0.0)
+    return TuneExecutor(
+        task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory, resources
+    )
+
+
+def _check_address(config: SearchConfig) -> None:
+    if config.executor == "tune" and config.address is not None:
+        from neuropt.searching.cluster import check_address
+
+        check_address(config.address)
 
 
 def _task(config: SearchConfig) -> Task:

@@ -6,16 +6,13 @@ Everything that must survive is in the ledger, so Tune writes no checkpoints and
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import signal
-import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from ray import tune
 from ray.cloudpickle import dumps  # pyright: ignore[reportAttributeAccessIssue]  # Ray has no annotations
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError
 
+from neuropt.searching.cluster import ENVIRONMENT, Resources, connect, memory_share, rooms
 from neuropt.searching.executor import Engine
 from neuropt.searching.guard_process import GuardDied, WorkerError, environment
 from neuropt.searching.limits import GIB, usual_seconds
@@ -33,25 +31,8 @@ from neuropt.tasks import load_task_data
 from neuropt.tasks.task import Task
 from neuropt.training.work import Done, Work
 
-ENVIRONMENT = {
-    "TUNE_GLOBAL_CHECKPOINT_S": "100000000",  # the ledger is the record
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # their files and memory grow with every trial
-    "RAY_AIR_NEW_OUTPUT": "0",  # our own progress line
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",  # a relative --data-dir means what the user typed
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # Ray warns that this will be its default
-}
-"""Settings of Ray that belong to every search; those that the user set stay."""
-
-CONNECT_SECONDS = 5.0
-UNLIMITED = 2.0**32
-"""GiB of memory for a worker where Ray does not know what its machine has."""
+ONE_CPU = Resources()
 DEATHS = (WorkerCrashedError, NodeDiedError, ObjectLostError, OutOfMemoryError)
-PACKAGES = ("neuropt", "controllers", "search_space")
-
-
-class RayError(ValueError):
-    """Ray cannot be started or reached: says why and what to do."""
 
 
 class TuneExecutor:
@@ -61,12 +42,13 @@ class TuneExecutor:
         task: of all works.
         data_dir: where workers find its data.
         address: HOST:PORT of a running cluster; None starts one on this machine, for as long as the executor lives.
-        workers: trials at the same time; None for every CPU.
+        workers: trials at the same time; None for as many as the cluster has room for, those of nodes that join later too.
         child_seconds: of wall-clock time that a child may take; None for `usual_seconds`.
         child_memory: GiB that training may add to a worker; None for an equal share of the machine's.
+        resources: what Ray sets aside for each worker.
 
     Raises:
-        RayError: no cluster at the address.
+        RayError: no cluster at the address, or no room in it for a worker.
     """
 
     def __init__(
@@ -77,22 +59,27 @@ class TuneExecutor:
         workers: int | None = None,
         child_seconds: float | None = None,
         child_memory: float | None = None,
+        resources: Resources = ONE_CPU,
     ) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         data = load_task_data(task, data_dir)
         self.own = not ray.is_initialized()
         if self.own:
-            _connect(address, workers)
-        self.workers = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-        limits = (child_seconds or usual_seconds(task, data), int((child_memory or _share(self.workers)) * GIB))
+            connect(address, workers, resources)
+        present = rooms(resources)
+        # on a cluster Tune always asks for one trial more than there is room for, so that nodes that join are used
+        self.workers = workers if workers is not None or address is not None else present
+        self.resources = resources
+        memory = child_memory or memory_share(resources, workers or present)
+        limits = (child_seconds or usual_seconds(task, data), int(memory * GIB))
         facts = tuple(environment(data.sha256).items())
         self.order = Order(dumps(task), data_dir, limits, facts)
 
     def search(self, engine: Engine) -> None:
         """Run the engine's trials until it is finished."""
         searcher = EngineSearcher(engine)
-        trainable = tune.with_resources(tune.with_parameters(Worker, order=self.order), {"cpu": 1})
+        trainable = tune.with_resources(tune.with_parameters(Worker, order=self.order), self._request("cpu", "gpu"))
         with tempfile.TemporaryDirectory(prefix="neuropt-tune-") as folder:
             tuner = tune.Tuner(
                 trainable,
@@ -125,7 +112,9 @@ class TuneExecutor:
     def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
         """Do the works and yield (position, result) as they are done."""
         order = ray.put(self.order)
-        start = REMOTE_WORK.options(max_retries=RETRIES, retry_exceptions=[GuardDied])
+        start = REMOTE_WORK.options(
+            max_retries=RETRIES, retry_exceptions=[GuardDied], **self._request("num_cpus", "num_gpus")
+        )
         waiting = {start.remote(order, work.to_json()): i for i, work in enumerate(works)}
         with _noted_interrupts() as check:
             while waiting:
@@ -138,7 +127,18 @@ class TuneExecutor:
 
     def _alone(self, order: Any, work: Work) -> Done:
         """Train what killed its workers together with others, or alone once more."""
-        return _fetched(REMOTE_WORK.options(max_retries=0).remote(order, work.to_json())) or died()
+        return (
+            _fetched(
+                REMOTE_WORK.options(max_retries=0, **self._request("num_cpus", "num_gpus")).remote(
+                    order, work.to_json()
+                )
+            )
+            or died()
+        )
+
+    def _request(self, cpus: str, gpus: str) -> dict[str, float]:
+        """Return what a worker needs, under the names that a part of Ray gives it."""
+        return {cpus: self.resources.cpus, **({gpus: self.resources.gpus} if self.resources.gpus else {})}
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
@@ -155,13 +155,6 @@ def _fetched(reference: Any) -> Done | None:
     if ERROR in answer:
         raise WorkerError(answer[ERROR])
     return Done.from_json(answer[RESULT])
-
-
-def _share(workers: int) -> float:
-    """Return the GiB of memory for a worker where none is given: the least that a node has for each trial on it."""
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"] and "memory" in node["Resources"]]
-    shares = [float(node["memory"]) / min(workers, max(1.0, float(node.get("CPU", 1.0)))) for node in nodes]
-    return min(shares) / GIB if shares else UNLIMITED
 
 
 @contextmanager
@@ -198,61 +191,6 @@ def _noted_interrupts() -> Iterator[Callable[[], None]]:
     finally:
         if ours:
             signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def _connect(address: str | None, workers: int | None) -> None:
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        options |= {"address": "local", "include_dashboard": False}
-        if workers is not None:
-            options["num_cpus"] = workers
-    else:
-        _check_address(address)
-        options["address"] = address
-    if not _is_installed():
-        # a checkout on the driver only: the packages travel with the job
-        options["runtime_env"] = {"py_modules": [str(_folder(package)) for package in PACKAGES]}
-    try:
-        ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise RayError(f"no Ray cluster could be reached at address {address!r}: {reason}") from None
-
-
-def _check_address(address: str) -> None:
-    """Refuse an address where nothing listens: Ray itself would try for two minutes and then end the process."""
-    if address == "auto":
-        return
-    host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise RayError(
-            f"address must be HOST:PORT of a running Ray cluster, such as 10.0.0.1:6379, but got {address!r}"
-        )
-    try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
-    except OSError as error:
-        raise RayError(
-            f"nothing answers at address {address!r} ({error.strerror or error}); is the cluster's head running there?"
-        ) from None
-
-
-def _is_installed() -> bool:
-    """Whether workers on this machine can import us: always, unless the packages are found by the current folder alone."""
-    return all("site-packages" in str(_folder(package)) for package in PACKAGES) or _is_editable()
-
-
-def _is_editable() -> bool:
-    try:
-        return distribution("neuropt") is not None
-    except PackageNotFoundError:
-        return False
-
-
-def _folder(package: str) -> Path:
-    spec = importlib.util.find_spec(package)
-    assert spec is not None
-    assert spec.origin is not None
-    return Path(spec.origin).parent
 
 
 def _trial_folder(trial: Any) -> str:

@@ -9,8 +9,8 @@ from tests.cli.running import run_here
 
 WRONG = [
     # arguments, what the one line must say
-    ([], "a command is missing: one of search, top"),
-    (["sarch"], "unknown arguments: sarch; there are search, top"),
+    ([], "a command is missing: one of search, status"),
+    (["sarch"], "unknown arguments: sarch; there are search, status"),
     (["show"], "missing: RULE"),
     (["show", "g", "w"], "unknown arguments: w"),
     (["show", "g", "--jsn"], "unknown argument --jsn; did you mean --json?"),

@@ -33,7 +33,7 @@ def execute(run: Path, statement: str, *values: object) -> None:
 
 def begun(run: Path, trials: int) -> Path:
     """A run that was interrupted after so many trials."""
-    run_search(replace(CONFIG, finalists=0, rules=CONFIG.rules_per_trial * trials), run)
+    run_search(replace(CONFIG, finalists=0, rules=int(CONFIG.rules_per_trial) * trials), run)
     (run / "config.toml").write_text(CONFIG.to_toml(), encoding="utf-8")
     return run
 

@@ -145,7 +145,7 @@ def test_a_search_that_ran_out_of_disk_goes_on_when_there_is_space(tmp_path: Pat
     with files_up_to(130_000), pytest.raises(LedgerError, match=expected):
         run_search(CONFIG, run)
     told = [event for event in open_ledger(run / "ledger.sqlite").history() if event.kind == "told"]
-    assert 0 < len(told) < CONFIG.rules // CONFIG.rules_per_trial, "it stopped in the middle"
+    assert 0 < len(told) < CONFIG.rules // int(CONFIG.rules_per_trial), "it stopped in the middle"
     run_search(CONFIG, run, resume=True)
     whole = run_search(CONFIG, tmp_path / "whole" / "run")
     with closing(open_ledger(run / "ledger.sqlite")) as one, closing(open_ledger(whole / "ledger.sqlite")) as other:

@@ -7,6 +7,7 @@ from neuropt.config import SearchConfig, read_config
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.run_folder import RunError, best_rules, find_run
 from neuropt.searching.search import run_search
+from neuropt.searching.trial_size import trial_size
 
 CONFIG = SearchConfig(
     space="icml2017", rules=6, rules_per_trial=3, steps=12, finalists=1, finalist_seeds=2, executor="in-process"
@@ -74,8 +75,36 @@ def test_children_of_a_convolution_cannot_be_batched(tmp_path: Path) -> None:
         {"child_seconds": 0.0},
         {"child_memory": float("nan")},
         {"child_memory": 1, "executor": "in-process"},
+        {"rules_per_trial": "many"},
+        {"rules_per_trial": 0},
+        {"rules_per_trial": "auto", "deterministic": True},
+        {"cpus_per_child": 1.5},
+        {"gpus_per_child": -1.0},
+        {"gpus_per_child": 0.5, "executor": "in-process"},
     ],
 )
 def test_a_value_of_the_wrong_type_is_refused_by_name(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         SearchConfig(**values)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_auto_rules_per_trial_is_measured_once_and_recorded(tmp_path: Path) -> None:
+    folder = run_search(replace(CONFIG, rules_per_trial="auto", deterministic=False, rules=24), tmp_path / "run")
+    chosen = read_config(folder / "config.toml").rules_per_trial
+    assert isinstance(chosen, int), "a search that goes on does not measure again"
+    assert 1 <= chosen <= 3, "every worker gets some trials"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rules", "workers", "expected"),
+    [
+        (0.05, 2_000, 2, 20),  # 0.03 s is 3 % of 1 s, which is 20 rules
+        (0.1, 2_000, 2, 10),
+        (2.0, 2_000, 2, 1),
+        (0.0, 10**6, 2, 200),  # the most
+        (0.05, 40, 2, 5),  # four trials for each of two workers
+        (0.05, 3, 8, 1),
+    ],
+)
+def test_a_trial_is_as_long_as_makes_its_cost_small(seconds: float, rules: int, workers: int, expected: int) -> None:
+    assert trial_size(seconds, rules, workers) == expected

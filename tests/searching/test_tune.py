@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from neuropt.searching.cluster import RayError, check_address
 from neuropt.searching.executor import InProcessExecutor, Trial
 from neuropt.searching.ledger_file import LedgerError
-from neuropt.searching.tune_executor import RayError, TuneExecutor
+from neuropt.searching.tune_executor import TuneExecutor
 from neuropt.training.work import Job, Work
 from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, run_small
 
@@ -79,9 +80,7 @@ def test_what_the_engine_raises_ends_the_search_and_is_seen(executor: TuneExecut
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "nonsense", "localhost:99999", "ray://127.0.0.1:10001", ":80"])
 def test_a_wrong_address_is_one_clear_error_within_seconds(address: str) -> None:
-    from neuropt.searching.tune_executor import _check_address
-
     began = time.monotonic()
     with pytest.raises(RayError, match="address"):
-        _check_address(address)
+        check_address(address)
     assert time.monotonic() - began < 10

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -24,19 +26,25 @@ QUICK = {
 }
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head without CPUs, and two nodes with one each."""
+@contextmanager
+def small_cluster(monkeypatch: pytest.MonkeyPatch, nodes: int) -> Iterator[Cluster]:
+    """A head without CPUs, and some nodes with one each."""
     for name, value in QUICK.items():
         monkeypatch.setenv(name, value)
     ray.shutdown()  # of other tests
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
-    for _ in range(2):
+    for _ in range(nodes):
         cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
     yield cluster
     ray.shutdown()
     cluster.shutdown()
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    with small_cluster(monkeypatch, 2) as cluster:
+        yield cluster
 
 
 class Losing:
@@ -79,3 +87,34 @@ def test_a_search_whose_node_dies_while_it_trains_equals_one_that_lost_nothing(
     assert len(losing.trials) == len(set(losing.trials)), "Tune began the lost trial again, not the engine"
     assert contents(engine.ledger) == contents(run_small(SMALL, tmp_path / "plain").ledger)
     assert engine.ledger.counts()["trained"] == SMALL.rules
+
+
+class Growing:
+    """A search that gets a second node after its first result; notes how many CPUs it uses at most."""
+
+    def __init__(self, engine: SearchEngine, cluster: Cluster) -> None:
+        self.engine, self.cluster = engine, cluster
+        self.grown, self.most = False, 0.0
+
+    def next_trial(self) -> Trial | Literal["later", "finished"]:
+        used = ray.cluster_resources().get("CPU", 0.0) - ray.available_resources().get("CPU", 0.0)
+        self.most = max(self.most, used)
+        return self.engine.next_trial()
+
+    def finish(self, number: int, done: Done) -> None:
+        if not self.grown:
+            assert self.most == 1
+            self.cluster.add_node(num_cpus=1)
+            self.grown = True
+        self.engine.finish(number, done)
+
+
+def test_a_node_that_joins_is_used_without_a_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    with small_cluster(monkeypatch, 1) as cluster:
+        executor = TuneExecutor(TASK, address=cluster.address)
+        config = replace(SMALL, rules=96, lag=8)
+        growing = Growing(open_engine(config, tmp_path / "nodes"), cluster)
+        executor.search(growing)
+        executor.close()
+    assert growing.most == 2
+    assert contents(growing.engine.ledger) == contents(run_small(config, tmp_path / "plain").ledger)

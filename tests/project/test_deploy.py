@@ -1,0 +1,75 @@
+"""The files in deploy/: what can be checked without a cloud."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ray.autoscaler._private.util import prepare_config, validate_config
+from ray.scripts.scripts import cli
+
+from neuropt.commands import COMMANDS
+from neuropt.commands.parsing import parse
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+FILES = ["ray-cluster.yaml", "search.slurm", "rayjob.yaml"]
+COMMAND = re.compile(r"(?:^|[\s/'])((?:ray|neuropt) (?:start|stop|search) ?[^#;&']*)")
+
+
+def commands(name: str) -> list[str]:
+    """Command lines of a file, continued lines joined."""
+    text = (DEPLOY / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    text = re.sub(r"^# *", "", text, flags=re.MULTILINE)
+    return [match.strip() for line in text.splitlines() for match in COMMAND.findall(line)]
+
+
+def filled(command: str) -> list[str]:
+    """Arguments with a value for each of the shell's variables."""
+    command = command.replace('"${OPTIONS[@]}"', "--rules 20000")
+    with_values = re.sub(r"\"\$\(\([^)]*\)\)\"|\"?\$\{?[A-Za-z_]+[^\s\"/]*\}?\"?", "7", command)
+    return shlex.split(with_values)
+
+
+def test_every_file_is_listed() -> None:
+    listed = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    assert sorted(path.name for path in DEPLOY.iterdir() if path.name != "README.md") == sorted(FILES)
+    assert all(f"`{name}`" in listed for name in FILES)
+
+
+def test_ray_takes_the_cluster_file() -> None:
+    config = yaml.safe_load((DEPLOY / "ray-cluster.yaml").read_text(encoding="utf-8"))
+    validate_config(prepare_config(config))
+    config["provder"] = config.pop("provider")
+    with pytest.raises(Exception, match=r"provider|Unrecognized|unexpected"):
+        validate_config(prepare_config(config))
+
+
+def test_the_shell_parses_the_script() -> None:
+    subprocess.run(["bash", "-n", DEPLOY / "search.slurm"], check=True)
+
+
+def test_the_job_names_what_kuberay_needs() -> None:
+    job: dict[str, Any] = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text(encoding="utf-8"))
+    assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
+    groups = [job["spec"]["rayClusterSpec"]["headGroupSpec"], *job["spec"]["rayClusterSpec"]["workerGroupSpecs"]]
+    for group in groups:
+        (container,) = group["template"]["spec"]["containers"]
+        variables = {variable["name"] for variable in container["env"]}
+        assert {"RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "OMP_NUM_THREADS"} <= variables
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_command_line_is_understood(name: str) -> None:
+    found = commands(name)
+    assert found
+    for program, verb, *arguments in map(filled, found):
+        if program == "neuropt":
+            parse(COMMANDS, [verb, *arguments])
+        else:
+            cli.commands[verb].make_context(verb, arguments)
+    assert any(command.startswith("neuropt search") for command in found)
