@@ -29,6 +29,7 @@ from neuropt.optimizers import (
     Yogi,
 )
 from neuropt.testing import check_optimizer
+from tests.compiling.comparison import TOLERANCE
 from tests.compiling.compilers import needs_compiler
 
 DECAY: dict[str, Any] = {"weight_decay": 0.1}
@@ -138,7 +139,7 @@ def test_compiled_steps_of_every_class_equal_the_loop(case: tuple[Any, dict[str,
     cls, hyper = case
     loop, fused = (made(cls, hyper | {"maximize": maximize}, torch.float64, fused=form) for form in (None, True))
     take_steps([loop, fused], range(100), scale=0.1)
-    assert_close(loop, fused, 4 * CLOSE * EPSILON[torch.float64])
+    assert_close(loop, fused, TOLERANCE)  # a coupled decay feeds the rounding of w back into quotients
 
 
 @needs_compiler
