@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -74,10 +75,13 @@ def _called(
         if event == "c_call" and called.__name__ == NAME:
             found.append((frame.f_globals, called))
 
-    before = sys.getprofile()
-    try:
+    def watched() -> None:
         sys.setprofile(watch)
-        step(*arguments)
-    finally:
-        sys.setprofile(before)
+        try:
+            step(*arguments)
+        finally:
+            sys.setprofile(None)
+
+    with ThreadPoolExecutor(1) as pool:  # hooks are a thread's own: whoever profiles this one goes on
+        pool.submit(watched).result()
     return found

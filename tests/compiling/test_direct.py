@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import cProfile
 import gc
-import sys
+import math
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -83,14 +84,25 @@ def test_several_pieces_of_machine_code_or_none_are_no_single_one() -> None:
     found = adam()
     x = [torch.ones(37) * i for i in range(4)]
     arguments = [x[0], x[1], found.kernel.numbers(0.1, [1.0] * len(found.kernel.program.kinds)), None, *x[2:]]
-    before = sys.getprofile()
     assert machine_code(found.run, arguments) is not None
     assert machine_code(lambda *given: (found.run(*given), found.run(*given)), arguments) is None
     assert machine_code(lambda *given: given[0].add_(1), arguments) is None
     assert (
         machine_code(lambda *given: found.run(given[0].clone(), *given[1:]), arguments) is None
     )  # a tensor of its own
-    assert sys.getprofile() is before
+
+
+def test_a_profiler_goes_on_while_machine_code_is_looked_for() -> None:
+    found = adam()
+    x = [torch.ones(37) * i for i in range(4)]
+    arguments = [x[0], x[1], found.kernel.numbers(0.1, [1.0] * len(found.kernel.program.kinds)), None, *x[2:]]
+    profile = cProfile.Profile()
+    profile.enable()
+    got = machine_code(found.run, arguments)
+    math.hypot(3.0, 4.0)
+    profile.disable()
+    assert got == found.code
+    assert any("hypot" in str(entry.code) for entry in profile.getstats())
 
 
 def test_parameters_are_prepared_once() -> None:
