@@ -48,17 +48,14 @@ def evaluate_numbers(program: Program, given: Mapping[str, Any], remembered: Map
     >>> evaluate_numbers(compile_text("g * 2 ** t"), {"t": 3.0}, {})
     [None, 2.0, 3.0, 8.0, None]
     """
-    values: list[Any] = [None] * len(program.kinds)
-    for number, leaf in enumerate(program.leaves):
-        if leaf.kind == "number":
-            if leaf.source == "constant":
-                values[number] = leaf.number
-            else:
-                values[number] = remembered.get(leaf.name) if leaf.source == "previous" else given[leaf.name]
-    if program.numbers:
+    constants, inputs, steps = program.number_steps
+    values: list[Any] = list(constants)
+    for number, name, is_remembered in inputs:
+        values[number] = remembered.get(name) if is_remembered else given[name]
+    if steps:
         with np.errstate(all="ignore"):
-            for number, instruction in enumerate(program.instructions[: program.numbers], len(program.leaves)):
-                values[number] = _number(instruction.function, [values[argument] for argument in instruction.arguments])
+            for number, function, arguments in steps:
+                values[number] = _number(function, [values[argument] for argument in arguments])
     return values
 
 
@@ -66,7 +63,8 @@ def _number(function: str, arguments: list[Any]) -> Any:
     if function in PLAIN:
         return PLAIN[function](*arguments)  # on floats the same number as numpy's, many times faster
     result = PRIMITIVES[function].numpy(*arguments)
-    return result if any(isinstance(argument, np.ndarray) for argument in arguments) else float(result)
+    is_array = any(isinstance(argument, np.ndarray) for argument in arguments)
+    return result if is_array else float(np.asarray(result).item())
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,19 @@ class Program:
         """Whether the update draws no random numbers, after dead code is gone."""
         return all(instruction.draw is None for instruction in self.instructions)
 
+    @cached_property
+    def number_steps(
+        self,
+    ) -> tuple[list[float | None], list[tuple[int, str, bool]], list[tuple[int, str, tuple[int, ...]]]]:
+        """What a step computes with numbers: all values, where constants are given; (value, name, whether it is remembered) of those that a
+        step is given; and (value, function, arguments) of those that it computes."""
+        numbers = [(n, leaf) for n, leaf in enumerate(self.leaves) if leaf.kind == "number"]
+        constants = {n: leaf.number for n, leaf in numbers if leaf.source == "constant"}
+        inputs = [(n, leaf.name, leaf.source == "previous") for n, leaf in numbers if leaf.source != "constant"]
+        computed = enumerate(self.instructions[: self.numbers], len(self.leaves))
+        steps = [(n, i.function, i.arguments) for n, i in computed]
+        return [constants.get(n) for n in range(len(self.kinds))], inputs, steps
+
     def reads(self, name: str) -> bool:
         """Whether the update depends on the input `name` (g, w, t, T or lr)."""
         return any(leaf.source == "input" and leaf.name == name for leaf in self.leaves)
