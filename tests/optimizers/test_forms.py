@@ -298,7 +298,7 @@ def _in_form(cls: Any, hyper: dict[str, Any], form: str) -> Any:
 
     def factory(params: Any, **given: Any) -> Optimizer:
         excluded = given.get("differentiable") or any(given.get(name) is not None for name in ("foreach", "fused"))
-        made: Optimizer = cls(params, **hyper, **given, **({} if excluded else {form: True}))
+        made: Optimizer = cls(params, **{**hyper, **given, **({} if excluded else {form: True})})
         return made
 
     return factory
