@@ -162,6 +162,17 @@ def test_what_has_changed_is_looked_up_again(what: str) -> None:
     assert_equal(loop, fused)
 
 
+def test_numbers_are_remembered_in_the_state_that_is_there() -> None:
+    w = torch.ones(3, requires_grad=True)
+    optimizer = RuleOptimizer([w], "b = 0.5 * prev(b, 1); u = b * g", lr=1.0, fused=True)
+    for _ in range(4):
+        optimizer.state[w] = dict(optimizer.state[w])
+        w.grad = torch.ones(3)
+        optimizer.step()
+    assert torch.equal(w, torch.full((3,), 0.0625))  # 1 - 1/2 - 1/4 - 1/8 - 1/16
+    assert optimizer.state[w]["b"] == 0.0625
+
+
 GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "expanded": lambda w: torch.ones(1).expand(w.shape),
     "transposed": lambda w: torch.arange(float(w.numel())).view(w.shape[::-1]).t(),
