@@ -140,6 +140,7 @@ CHANGES: dict[str, Callable[[RuleOptimizer], object]] = {
     "type of state in place": lambda o: kept(o, in_place),
     "whole state": another_state,
     "step": lambda o: kept(o, lambda state: state["step"].fill_(7.0)),
+    "another step": lambda o: kept(o, lambda state: state.update(step=torch.tensor(7.0))),
     "no state": lambda o: o.state.clear(),
     "loaded": lambda o: o.load_state_dict(copy.deepcopy(o.state_dict())),
     "lr 0": lambda o: o.param_groups[0].update(lr=0.0),
@@ -159,6 +160,14 @@ def test_what_has_changed_is_looked_up_again(what: str) -> None:
         CHANGES[what](optimizer)
     for t in range(2):
         step(loop, fused, wave(t))
+    assert_equal(loop, fused)
+
+
+def test_a_parameter_may_change_its_type_under_its_gradient() -> None:
+    loop, fused = pair((40, 50), (7,))
+    for optimizer in (loop, fused):
+        moved(optimizer, Tensor.double)
+        optimizer.step()
     assert_equal(loop, fused)
 
 
