@@ -10,16 +10,18 @@ finishes first and on however many workers.
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from controllers import Controller
 from neuropt.config import SearchConfig
 from neuropt.searching.executor import Trial
-from neuropt.searching.ledger import Ledger, ProposalRow, RewardRow
+from neuropt.searching.ledger import Event, Ledger, ProposalRow, RewardRow
 from neuropt.searching.ledger_file import LedgerError, damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import rule_reward
+from neuropt.searching.snapshots import Snapshot
 from neuropt.tasks.task import Task
 from neuropt.training.learning_rates import learning_rates
 from neuropt.training.work import Done, Job, Work
@@ -32,6 +34,14 @@ def child_seeds(config: SearchConfig) -> tuple[int, ...]:
     """Return the seeds that every rule of a search is trained on."""
     first = (config.seed % CHILD_SEEDS) * CHILD_SEEDS
     return tuple(range(first, first + config.child_seeds))
+
+
+class Recorded(NamedTuple):
+    """What a ledger holds of a search."""
+
+    events: Sequence[Event]
+    proposals: Mapping[int, list[ProposalRow]]
+    rewards: Mapping[int, list[RewardRow]]
 
 
 class OtherProposals(LedgerError):
@@ -57,6 +67,7 @@ class SearchEngine:
         self.under_way: dict[int, list[ProposalRow]] = {}  # trials that are asked and not finished: their new rules
         self.finished: dict[int, tuple[list[ProposalRow], list[RewardRow]]] = {}  # in the ledger, not told yet
         self.trials = self.told = self.rules = 0
+        self.remembering = False  # while what the controller knows already is read
         self.again: list[int] = []  # asked before the search was interrupted, not finished
         began = ledger.beginning()
         self.began_at, proposer.first, self.updates_before = began.event, began.first_proposal, began.first_update
@@ -138,7 +149,11 @@ class SearchEngine:
         return self.told > last
 
     def _tell(self, number: int) -> None:
-        self.proposer.learn(*self.finished.pop(number))
+        rows, rewards = self.finished.pop(number)
+        if self.remembering:
+            self.proposer.note(rows, rewards)
+        else:
+            self.proposer.learn(rows, rewards)
         self.told += 1
         self._record_update()  # after each, so that what is recorded does not depend on who finishes first
 
@@ -152,36 +167,55 @@ class SearchEngine:
 
     # -- resuming ------------------------------------------------------------------------------------------------------------------
 
-    def resume(self) -> None:
+    def resume(self, snapshot: Snapshot | None = None) -> None:
         """Replay the ledger into the fresh controller; trials that were asked and not finished are trained first.
 
-        What happened before the controller began afresh is only remembered.
+        What happened before the controller began afresh, or before a snapshot of it, is only remembered.
+
+        Args:
+            snapshot: of the controller, that fits the ledger.
 
         Raises:
             OtherProposals: the controller does not propose what the ledger holds, since something else has changed.
             LedgerError: rows are missing.
         """
         self.progress.replaying = True
-        for event in self.ledger.history():
-            if event.kind == "told":
-                self._finished(event.trial, self._recorded_rewards(event.trial))
-                continue
-            rows = self.ledger.proposals(event.trial)
-            self._catch_up(self.trials - self.config.lag)
-            if event.number < self.began_at:
-                self.proposer.remember(rows)
-            elif not self.proposer.replay(self._wanted, rows):
-                raise OtherProposals(
-                    f"{self.ledger.path}: the controller proposes other rules than the ledger holds, so the search cannot go on "
-                    "exactly; it was made by other versions or settings"
-                )
-            self._take(event.trial, rows)
-            self._record_update()
+        recorded = Recorded(self.ledger.history(), self.ledger.proposals(), self.ledger.rewards())
+        seen = 0 if snapshot is None else snapshot.events
+        if snapshot is not None:
+            self._go_on_from(snapshot, recorded)
+        for event in recorded.events[seen:]:
+            self._replay(event, recorded)
         self.again = sorted(self.under_way)
         self.progress.resumed()
 
-    def _recorded_rewards(self, trial: int) -> list[RewardRow]:
-        rewards = self.ledger.rewards(trial)
+    def _go_on_from(self, snapshot: Snapshot, recorded: Recorded) -> None:
+        self.remembering = True
+        for event in recorded.events[: snapshot.events]:
+            self._replay(event, recorded)
+        while self.told < snapshot.told:  # told while it waited for others to finish
+            self._tell(self.told)
+        self.remembering = False
+        self.controller.load_state_dict(dict(snapshot.controller))
+
+    def _replay(self, event: Event, recorded: Recorded) -> None:
+        if event.kind == "told":
+            self._finished(event.trial, self._results(event.trial, recorded))
+            return
+        rows = recorded.proposals.get(event.trial, [])
+        self._catch_up(self.trials - self.config.lag)
+        if self.remembering or event.number < self.began_at:
+            self.proposer.remember(rows)
+        elif not self.proposer.replay(self._wanted, rows):
+            raise OtherProposals(
+                f"{self.ledger.path}: the controller proposes other rules than the ledger holds, so the search cannot go on "
+                "exactly; it was made by other versions or settings"
+            )
+        self._take(event.trial, rows)
+        self._record_update()
+
+    def _results(self, trial: int, recorded: Recorded) -> list[RewardRow]:
+        rewards = recorded.rewards.get(trial, [])
         if [row.id for row in self.under_way.get(trial, [])] != [reward.proposal for reward in rewards]:
             raise damaged(self.ledger.path, f"the rewards of trial {trial}")
         return rewards

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -252,13 +253,15 @@ class Ledger:
             for kind, trial, number in rows
         ]
 
-    def proposals(self, trial: int) -> list[ProposalRow]:
-        """Return the proposals of one trial, in their order."""
-        rows = self._rows(
-            "SELECT id, tokens, rule, key, status, original, reason, negated, scale FROM proposals WHERE trial = ? ORDER BY id",
-            trial,
+    def proposals(self) -> dict[int, list[ProposalRow]]:
+        """Return the proposals of each trial, in their order."""
+        found = defaultdict[int, list[ProposalRow]](list)
+        query = (
+            "SELECT trial, id, tokens, rule, key, status, original, reason, negated, scale FROM proposals ORDER BY id"
         )
-        return [self._proposal(*row) for row in rows]
+        for trial, *row in self._rows(query):
+            found[int(str(trial))].append(self._proposal(*row))
+        return found
 
     def _proposal(self, number: Any, tokens: Any, rule: Any, key: Any, status: Any, *rest: Any) -> ProposalRow:
         found = self._json(tokens, list, f"the token string of proposal {number}")
@@ -277,17 +280,18 @@ class Ledger:
             raise damaged(self.path, what)
         return found
 
-    def rewards(self, trial: int) -> list[RewardRow]:
-        """Return the results of one trial, without its children."""
+    def rewards(self) -> dict[int, list[RewardRow]]:
+        """Return the results of each trial, without its children."""
+        found = defaultdict[int, list[RewardRow]](list)
         rows = self._rows(
-            "SELECT proposal, r.status, reward, accuracy, loss, learning_rate, r.reason "
-            "FROM rewards r JOIN proposals p ON p.id = r.proposal WHERE p.trial = ? ORDER BY proposal",
-            trial,
+            "SELECT p.trial, proposal, r.status, reward, accuracy, loss, learning_rate, r.reason "
+            "FROM rewards r JOIN proposals p ON p.id = r.proposal ORDER BY proposal"
         )
-        for number, _, *values, _ in rows:
+        for trial, number, status, *values, reason in rows:
             if not isinstance(values[0], float) or not all(isinstance(value, float | None) for value in values):
                 raise damaged(self.path, f"the reward of proposal {number}")
-        return [RewardRow(*row) for row in rows]  # type: ignore[arg-type]  # checked
+            found[int(str(trial))].append(RewardRow(number, status, *values, reason))  # type: ignore[arg-type, call-arg]  # checked
+        return found
 
     def last_update(self) -> int:
         """Return the number of the controller's last recorded update; 0 before the first."""

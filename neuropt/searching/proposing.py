@@ -104,12 +104,18 @@ class Proposer:
 
     def learn(self, rows: Sequence[ProposalRow], rewards: Sequence[RewardRow]) -> None:
         """Tell the controller what became of rules that it proposed; of what it did not propose, only note the reward."""
-        outcomes = []
-        for row, reward in zip(rows, rewards, strict=True):
-            self.rewards[row.id] = reward.reward
-            if row.id >= self.first:
-                outcomes.append(Outcome(row.id - self.first, row.tokens, reward.status, reward.reward))
-        self.controller.tell(outcomes)
+        self.note(rows, rewards)
+        self.controller.tell(
+            [
+                Outcome(row.id - self.first, row.tokens, reward.status, reward.reward)
+                for row, reward in zip(rows, rewards, strict=True)
+                if row.id >= self.first
+            ]
+        )
+
+    def note(self, rows: Sequence[ProposalRow], rewards: Sequence[RewardRow]) -> None:
+        """Know rewards, for duplicates to come."""
+        self.rewards |= {row.id: reward.reward for row, reward in zip(rows, rewards, strict=True)}
 
     def remember(self, rows: Sequence[ProposalRow]) -> None:
         """Know rules that were proposed once."""

@@ -30,6 +30,7 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.snapshots import SnapshotEngine, load_snapshot, save_snapshot
 from neuropt.searching.trial_size import with_trial_size
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
 from neuropt.tasks import get_task, load_task_data
@@ -128,11 +129,12 @@ def _search(
         console.print(
             f"{folder}: {space.name}, {space.groups} groups, {config.controller}, {task.name} ({_short(data)})"
         )
-    engine = _resumed(config, task, data, space, ledger, accept_changes, console, folder)
+    engine = resumed_engine(config, task, data, space, ledger, accept_changes, console, folder)
     executor = make_executor(config, task, data)
     try:
         with engine.progress:
-            executor.search(engine)
+            executor.search(SnapshotEngine(engine, folder))
+        save_snapshot(folder, engine)
         save_controller(folder, engine.controller)
         if engine.proposer.exhausted and console is not None:
             console.print(
@@ -146,7 +148,7 @@ def _search(
     show_finalists(folder, ledger, config, console)
 
 
-def _resumed(
+def resumed_engine(
     config: SearchConfig,
     task: Task,
     data: TaskData,
@@ -170,7 +172,7 @@ def _resumed(
 
     found = engine()
     try:
-        found.resume()
+        found.resume(load_snapshot(folder, engine()))
     except OtherProposals:
         if not accept_changes:
             raise

@@ -157,7 +157,7 @@ class Rows:
         first, last = self.slices[rule]
         nodes, result = self.merged.nodes, self.merged.results[rule]
         own = [n for n in self._alone[rule] if n not in self._folded]
-        reads = {n: sum(nodes[m].arguments.count(n) for m in own) for n in own}
+        reads = {n: sum(self._read(m).count(n) for m in own) for n in own}
         lasting = set(self.merged.feeds.values()) | {result}
         scratch = self.free.setdefault(last - first, [])
         written = False
@@ -169,12 +169,17 @@ class Rows:
                 memory = scratch.pop() if scratch and n not in lasting else self._new(last - first)
             self.runs[n] = [_Run(first, last, memory)]
             self._operate(n, nodes[n], self.runs[n][0])
-            for argument in set(nodes[n].arguments) & reads.keys():
-                reads[argument] -= nodes[n].arguments.count(argument)
+            for argument in set(self._read(n)) & reads.keys():
+                reads[argument] -= self._read(n).count(argument)
                 if reads[argument] == 0 and argument not in lasting:
                     scratch.append(self.runs[argument][0].memory)
         if not written:
             self.operations.append(self._copy(self.updates[:, first:last], result, first, last))
+
+    def _read(self, number: int) -> list[int]:
+        """Return the nodes that a node's call reads: an average reads what the products folded into it are made of."""
+        nodes = self.merged.nodes
+        return [b for a in nodes[number].arguments for b in (nodes[a].arguments if a in self._folded else (a,))]
 
     def _view(self, number: int, first: int, last: int) -> Tensor:
         """Return a node's value in some rows, all of which lie in one of its runs."""
@@ -297,6 +302,9 @@ class Rows:
         parts = self._read_by(node, run)
         # what is one value a tensor is reduced as one value, as in `norm(norm(g))`
         single = [self.merged.nodes[a].reduced for a in node.arguments]
+        if node.function == "norm" and not any(single) and self.merged.nodes[node.arguments[0]].function != "number":
+            self._norm(self._view(node.arguments[0], run.first, run.last), out)
+            return
 
         def operation(t: int) -> None:
             values = [read(t) for read in parts]
@@ -307,6 +315,17 @@ class Rows:
                     for v, end in zip(values, ends, strict=True)
                 ]
                 out[..., first:last] = function(*piece)
+
+        self.operations.append(operation)
+
+    def _norm(self, x: Tensor, out: Tensor) -> None:
+        """Squares of all tensors at once, in memory that no argument lies in; twice as fast as one tensor after the other."""
+        pieces = [out[..., first:last] for first, last in self.segments]
+
+        def operation(t: int) -> None:
+            torch.mul(x, x, out=out)
+            for piece in pieces:
+                piece.copy_(torch.sum(piece, -1, keepdim=True).sqrt_())
 
         self.operations.append(operation)
 

@@ -28,14 +28,15 @@ TASK = get_task(SMALL.task).with_budget(12)
 DATA = load_task_data(TASK)
 
 
-def open_engine(config: SearchConfig, path: Path) -> SearchEngine:
-    """A search in a new ledger, or in the one that is there."""
+def open_engine(config: SearchConfig, path: Path, replay: bool = True) -> SearchEngine:
+    """A search in a new ledger, or in the one that is there, replayed."""
     ledger = open_ledger(path, read_only=False) if path.exists() else create_ledger(path)
     space = load_space(config.space, groups=config.groups)
     trajectory = record_trajectory(TASK, DATA)  # fresh, as in a new process: it keeps what it computed
     proposer = Proposer(create_controller(config.controller, space, config.seed), space, trajectory)
     engine = SearchEngine(config, proposer, TASK, ledger, Progress(config.rules, None))
-    engine.resume()
+    if replay:
+        engine.resume()
     return engine
 
 

@@ -95,11 +95,10 @@ def test_a_damaged_table_of_finalists_is_named(run: Path, row: str) -> None:
 
 
 def read_everything(ledger: Ledger) -> None:
-    for event in ledger.history():
-        ledger.proposals(event.trial)
-        ledger.rewards(event.trial)
-    for read in (ledger.environments, ledger.works, ledger.finalists, ledger.counts, ledger.last_update):
+    for read in (ledger.history, ledger.proposals, ledger.rewards, ledger.counts, ledger.last_update):
         read()
+    for read_of_finalists in (ledger.environments, ledger.works, ledger.finalists):
+        read_of_finalists()
     ledger.best(99)
 
 

@@ -165,7 +165,7 @@ def test_a_failed_rule_keeps_its_reason(tmp_path: Path) -> None:
     done = do_work(trial.work, TASK, DATA)
     broken = Done((Trained((), "ValueError: no"), *done.trained[1:]), 0.1)
     engine.finish(trial.number, broken)
-    rows = engine.ledger.rewards(trial.number)
+    rows = engine.ledger.rewards()[trial.number]
     assert [row.status for row in rows] == ["failed"] + ["trained"] * (len(rows) - 1)
     assert rows[0].reason == "ValueError: no"
 

@@ -33,8 +33,8 @@ def test_what_is_written_is_read_back(ledger: Ledger) -> None:
     rows = [proposal(0), proposal(1, "duplicate", 0), proposal(2)]
     ledger.write_asked(0, rows)
     ledger.write_told(0, [reward(0, 0.5), reward(2, 0.9)], 1.5, "cpu")
-    assert ledger.proposals(0) == rows
-    assert [(r.proposal, r.reward) for r in ledger.rewards(0)] == [(0, 0.5), (2, 0.9)]
+    assert ledger.proposals()[0] == rows
+    assert [(r.proposal, r.reward) for r in ledger.rewards()[0]] == [(0, 0.5), (2, 0.9)]
     assert ledger.counts() == {"new": 2, "duplicate": 1, "rejected": 0, "trained": 2, "failed": 0}
 
 
@@ -66,7 +66,7 @@ def test_a_rule_is_recorded_once_or_not_at_all(ledger: Ledger) -> None:
     ledger.write_asked(0, [proposal(0), proposal(1)])
     with pytest.raises(LedgerError, match="UNIQUE"):
         ledger.write_told(0, [reward(0, 0.5), reward(0, 0.6)], 0.0, "cpu")
-    assert ledger.rewards(0) == []  # the whole transaction went back
+    assert ledger.rewards()[0] == []  # the whole transaction went back
     assert [e.kind for e in ledger.history()] == ["asked"]
 
 
@@ -93,7 +93,7 @@ def test_a_truncated_ledger_is_refused(ledger: Ledger) -> None:
     content = ledger.path.read_bytes()
     ledger.path.write_bytes(content[: len(content) // 2])
     with pytest.raises(LedgerError, match=r"ledger\.sqlite"):
-        open_ledger(ledger.path).proposals(0)
+        open_ledger(ledger.path).proposals()
 
 
 def test_a_newer_schema_is_refused(ledger: Ledger) -> None:

@@ -4,10 +4,12 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from neuropt.config import SearchConfig
 from neuropt.searching.cluster import RayError, check_address
 from neuropt.searching.executor import InProcessExecutor, Trial
 from neuropt.searching.ledger_file import LedgerError
@@ -17,10 +19,13 @@ from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, r
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
 
+WIDER = replace(SMALL, space="extended", groups=2)
 
-def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path) -> None:
-    tuned = run_small(SMALL, tmp_path / "tune", executor)
-    plain = run_small(SMALL, tmp_path / "plain")
+
+@pytest.mark.parametrize("config", [SMALL, pytest.param(WIDER, marks=pytest.mark.slow)], ids=lambda c: c.space)
+def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path, config: SearchConfig) -> None:
+    tuned = run_small(config, tmp_path / "tune", executor)
+    plain = run_small(config, tmp_path / "plain")
     assert contents(tuned.ledger) == contents(plain.ledger)
 
 

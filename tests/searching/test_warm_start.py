@@ -61,10 +61,21 @@ def test_a_rule_that_the_space_says_only_negated_is_taken_negated() -> None:
 def test_named_rules_are_trained_first(tmp_path: Path) -> None:
     folder = run_search(replace(CONFIG, warm_start="adam,powersign"), tmp_path / "run")
     with closing(ledger(folder)) as opened:
-        first = opened.proposals(0)[:2]
+        first = opened.proposals()[0][:2]
     assert [row.status for row in first] == ["new", "new"]
     assert same_rule(parse_rule(first[0].rule), zoo()["adam"])
     assert same_rule(parse_rule(first[1].rule), zoo()["powersign"])
+
+
+def test_the_wider_space_begins_with_rules_that_only_it_can_say(tmp_path: Path) -> None:
+    names = ("adam", "lion", "powersign", "nesterov", "adagraft-adam-sgd")
+    folder = run_search(
+        replace(CONFIG, space="extended", rules_per_trial=len(names), warm_start=",".join(names)), tmp_path / "run"
+    )
+    with closing(ledger(folder)) as opened:
+        first = opened.proposals()[0][: len(names)]
+    assert [row.status for row in first] == ["new"] * len(names)
+    assert all(same_rule(parse_rule(row.rule), zoo()[name]) for row, name in zip(first, names, strict=True))
 
 
 def test_a_rule_that_the_space_cannot_say_is_an_error_that_names_those_it_can(tmp_path: Path) -> None:
@@ -117,8 +128,8 @@ def test_a_search_goes_on_exactly_after_the_earlier_run_is_gone(earlier: Path, t
     (cut / "config.toml").write_text(config.to_toml(), encoding="utf-8")  # as if it had been stopped halfway
     run_search(config, cut, resume=True)
     with closing(ledger(whole)) as one, closing(ledger(cut)) as other:
-        assert one.proposals(0) == other.proposals(0)
-        assert one.proposals(1) == other.proposals(1)
+        assert one.proposals()[0] == other.proposals()[0]
+        assert one.proposals()[1] == other.proposals()[1]
         assert known_from_json(one.meta()["warm_start"])[0] == Known(begun("sgd")[0].tokens)
 
 
