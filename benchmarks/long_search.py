@@ -21,8 +21,8 @@ from neuropt.searching.ledger import open_ledger
 from neuropt.searching.run_folder import LEDGER, find_run, run_config
 from neuropt.searching.search import resumed_engine
 from neuropt.searching.snapshots import FILE
+from neuropt.searching.source import source_of
 from neuropt.searching.status import run_status
-from neuropt.tasks import get_task, load_task_data
 from search_space import load_space
 
 MIB = 2**20
@@ -64,11 +64,11 @@ def _size(run: Path) -> float:
 def resume_seconds(run: Path) -> float:
     """Return how long it takes to be where a search was."""
     config = run_config(run)
-    task, space = get_task(config.task).with_budget(1), load_space(config.space, config.groups)
-    data = load_task_data(task)
+    source, space = source_of(config), load_space(config.space, config.groups)
+    source.prepare(space)
     began = time.perf_counter()
     with closing(open_ledger(run / LEDGER, read_only=False)) as ledger:
-        resumed_engine(config, task, data, space, ledger, False, None, run)
+        resumed_engine(config, source, space, ledger, False, None, run)
     return time.perf_counter() - began
 
 

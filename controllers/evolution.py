@@ -25,7 +25,7 @@ RETRIES = 10
 class EvolutionSettings:
     """The choices of regularised evolution; the defaults are those that found good rules soonest."""
 
-    population: int = 25
+    population: int = 50
     """strings alive; a new one replaces the oldest"""
     tournament: int = 10
     """strings drawn for each child, of which the best is its parent"""

@@ -18,6 +18,7 @@ from controllers.advantages import compute_advantages, moving_baseline, risk_see
 from controllers.ask_tell import AskTell, Tokens
 from controllers.batches import Batch, BatchBuffer
 from controllers.controller import Outcome, TokenSpace
+from controllers.mutants import Mutants
 from controllers.policy import Policy
 from controllers.priority_queue import PriorityQueue
 from controllers.settings import PolicySettings
@@ -61,11 +62,13 @@ class PolicyGradient(AskTell):
         )
         self._buffer = BatchBuffer(settings.batch_size, settings.duplicates, settings.worst_reward)
         self._queue = PriorityQueue(settings.queue_size)
+        self._mutants = Mutants(space, settings.mutant_share)
         self._progress = Progress()
         self._parts |= {
             "policy": self.policy,
             "buffer": self._buffer,
             "queue": self._queue,
+            "mutants": self._mutants,
             "progress": self._progress,
         }
 
@@ -82,17 +85,23 @@ class PolicyGradient(AskTell):
     # -- what follows from it --------------------------------------------------------------------------------------------------
 
     def _draw(self, n: int) -> tuple[Tokens, list[float]]:
-        tokens, log_pi = self.policy.sample(n, self._generator)
-        return tokens, log_pi.tolist()
+        mutants = self._mutants.draw(n, self._generator)
+        tokens, log_pi = self.policy.sample(n - len(mutants), self._generator)
+        self._mutants.note(tokens)
+        return np.concatenate([mutants, tokens]), [*self._admit(mutants), *log_pi.tolist()]
 
     @torch.no_grad()
     def _admit(self, tokens: Tokens) -> list[float]:
+        if not len(tokens):
+            return []
+        self._mutants.note(tokens)
         log_pi: list[float] = self.policy.evaluate(tokens)[0].tolist()
         return log_pi
 
     def _learn(self, outcomes: list[Outcome], kept: list[float]) -> None:
         """Collect outcomes; update once for each batch that they complete."""
         self._queue.add(outcomes)
+        self._mutants.learn(outcomes)
         for batch in self._buffer.add(outcomes, log_pi_asked=kept):
             lesson = self._lesson(batch)
             measured = self._improve(lesson)

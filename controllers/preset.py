@@ -126,7 +126,7 @@ def list_presets() -> dict[str, str]:
 
     Example:
         >>> list(list_presets())
-        ['bello2017', 'bello2017-trpo', 'evolution', 'ppo', 'random', 'reinforce', 'tree', 'trpo']
+        ['bello2017', 'bello2017-trpo', 'evolution', 'ppo', 'ppo-mutants', 'random', 'reinforce', 'tree', 'trpo']
     """
     return {name: load_preset(name).description for name in _shipped()}
 

@@ -48,6 +48,8 @@ class PolicySettings:
     """best strings so far that the policy is also trained to repeat (priority-queue training); 0 for none"""
     queue_weight: float = 0.1
     """weight of minus their mean log-probability in the loss"""
+    mutant_share: float = 0.0
+    """share of proposals that are changed copies of good strings, as evolution makes them; the policy learns from them as from its own"""
     hidden: int = 150
     """units of the LSTM"""
     embedding: int = 64
@@ -67,6 +69,7 @@ class PolicySettings:
         require(self, "worst_reward", math.isfinite(self.worst_reward), "a finite number")
         require(self, "queue_size", 0 <= self.queue_size <= MAX_QUEUE, f"a whole number from 0 to {MAX_QUEUE}")
         require(self, "queue_weight", 0.0 <= self.queue_weight < math.inf, "0 or a positive number")
+        require(self, "mutant_share", 0.0 <= self.mutant_share < 1.0, "in [0, 1)")
         require(self, "hidden", 1 <= self.hidden <= MAX_UNITS, f"a whole number from 1 to {MAX_UNITS}")
         require(self, "embedding", 1 <= self.embedding <= MAX_UNITS, f"a whole number from 1 to {MAX_UNITS}")
         require(self, "initial_range", 0.0 < self.initial_range < math.inf, "a positive number")

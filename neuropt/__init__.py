@@ -18,6 +18,7 @@ check_not_shadowed()
 if TYPE_CHECKING:
     from controllers import create_controller
     from neuropt import optimizers, testing
+    from neuropt.comparing.compare import compare_controllers
     from neuropt.compiling.create import create_optimizer
     from neuropt.compiling.rule_optimizer import RuleOptimizer
     from neuropt.config import SearchConfig
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from neuropt.exporting import Provenance, export_rule
     from neuropt.finding import find_rule
     from neuropt.searching.search import run_search
+    from neuropt.tables.table import Table
+    from neuropt.tables.table_file import TableError, load_table
     from neuropt.tasks import MLP, DataError, Split, Task, TaskData, get_task, register_task
     from neuropt.training.meta_training import meta_train
     from search_space import Rule, RuleError, SearchSpace, load_space, parse_rule, same_rule, simplify, to_latex, zoo
@@ -41,9 +44,12 @@ __all__ = [
     "SearchConfig",
     "SearchSpace",
     "Split",
+    "Table",
+    "TableError",
     "Task",
     "TaskData",
     "__version__",
+    "compare_controllers",
     "create_controller",
     "create_optimizer",
     "evaluate",
@@ -51,6 +57,7 @@ __all__ = [
     "find_rule",
     "get_task",
     "load_space",
+    "load_table",
     "meta_train",
     "optimizers",
     "parse_rule",
@@ -66,6 +73,7 @@ __all__ = [
 _HOMES = {
     "controllers": ("create_controller",),
     "neuropt": ("optimizers", "testing"),
+    "neuropt.comparing.compare": ("compare_controllers",),
     "neuropt.compiling.create": ("create_optimizer",),
     "neuropt.compiling.rule_optimizer": ("RuleOptimizer",),
     "neuropt.config": ("SearchConfig",),
@@ -73,6 +81,8 @@ _HOMES = {
     "neuropt.exporting": ("Provenance", "export_rule"),
     "neuropt.finding": ("find_rule",),
     "neuropt.searching.search": ("run_search",),
+    "neuropt.tables.table": ("Table",),
+    "neuropt.tables.table_file": ("TableError", "load_table"),
     "neuropt.tasks": ("MLP", "DataError", "Split", "Task", "TaskData", "get_task", "register_task"),
     "neuropt.training.meta_training": ("meta_train",),
     "search_space": (

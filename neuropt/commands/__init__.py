@@ -2,11 +2,13 @@
 
 from neuropt.commands.checking import Check
 from neuropt.commands.command import Command
+from neuropt.commands.comparing import CompareControllers
 from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
 from neuropt.commands.meta_training import MetaTrain
 from neuropt.commands.optimizers import Optimizers
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
+from neuropt.commands.tables import TableCommand
 from neuropt.commands.watching import Status
 
 COMMANDS: dict[str, type[Command]] = {
@@ -17,7 +19,9 @@ COMMANDS: dict[str, type[Command]] = {
     "export": Export,
     "check": Check,
     "evaluate": Evaluate,
+    "table": TableCommand,
     "meta-train": MetaTrain,
+    "compare-controllers": CompareControllers,
     "spaces": Spaces,
     "controllers": Controllers,
     "tasks": Tasks,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
 from dataclasses import is_dataclass
 from difflib import get_close_matches
-from typing import Any, get_args, get_type_hints
+from types import UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional
@@ -77,8 +78,7 @@ def _flags(command: type[Any]) -> set[str]:
     for name, hint in get_type_hints(command, include_extras=True).items():
         if _POSITIONAL in getattr(hint, "__metadata__", ()):
             continue
-        inner = hint.__origin__ if hasattr(hint, "__metadata__") else hint
-        if is_dataclass(inner) and isinstance(inner, type):
+        for inner in _dataclasses(hint):
             flags |= _flags(inner)
         flags |= {f"--{name.replace('_', '-')}", f"--no-{name.replace('_', '-')}"}
         for extra in getattr(hint, "__metadata__", ()):
@@ -86,6 +86,16 @@ def _flags(command: type[Any]) -> set[str]:
             if given := getattr(extra, "name", None):
                 flags.add(f"--{given}")
     return flags
+
+
+def _dataclasses(hint: Any) -> Iterator[type[Any]]:
+    """Yield the dataclasses that a type is, or is one of."""
+    inner = hint.__origin__ if hasattr(hint, "__metadata__") else hint
+    if is_dataclass(inner) and isinstance(inner, type):
+        yield inner
+    elif isinstance(inner, UnionType) or get_origin(inner) is Union:
+        for member in get_args(inner):
+            yield from _dataclasses(member)
 
 
 def _is_number(text: str) -> bool:

@@ -16,8 +16,8 @@ import torch
 from neuropt.finding import find_rule
 from neuropt.optimizers.catalogue import named_optimizers
 from neuropt.optimizers.named_schedules import CONSTANT
-from neuropt.searching.engine import child_seeds
 from neuropt.searching.run_folder import run_config
+from neuropt.searching.source import searched_on
 from neuropt.tasks.task import Task
 from neuropt.training.train import is_batched
 from neuropt.training.work import Job
@@ -90,8 +90,8 @@ def find_contender(text: str | Rule) -> Contender:
     name = found.name or one_line(found.rule)
     if found.run is None:
         return Contender(name, found.rule)
-    config = run_config(found.run)
-    return Contender(name, found.rule, None, frozenset({config.task}), child_seeds(config))
+    task, seeds = searched_on(run_config(found.run))
+    return Contender(name, found.rule, None, frozenset({task}), seeds)
 
 
 def check_names(contenders: Iterable[Contender]) -> None:

@@ -92,7 +92,7 @@ def _cells(row: Row, position: int, wide: bool, schedule: bool) -> list[str]:
         *([row.schedule] if schedule else []),
         rate,
         _spread(row.validation, show),
-        _spread(row.test, show),
+        _spread(row.test, show) if row.test is not None or row.failure is not None else "-",
     ]
     return [*cells, *([_interval(row.test, show)] if wide else []), str(row.n), str(row.diverged)]
 

@@ -20,14 +20,16 @@ from neuropt.searching.ledger import Event, Ledger, ProposalRow, RewardRow
 from neuropt.searching.ledger_file import LedgerError, damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import Proposer
-from neuropt.searching.rewards import rule_reward
+from neuropt.searching.rewards import RewardRange, rule_reward
 from neuropt.searching.snapshots import Snapshot
-from neuropt.tasks.task import Task
 from neuropt.training.learning_rates import learning_rates
 from neuropt.training.work import Done, Job, Work
 
 CHILD_SEEDS = 10_000
 """Children of a search with seed s are trained on seeds 10,000 s', 10,000 s' + 1, ...; see `child_seeds`."""
+
+BATCHED = {"auto": None, "yes": True, "no": False}
+"""What `SearchConfig.batched` means to `train_rules`."""
 
 
 def child_seeds(config: SearchConfig) -> tuple[int, ...]:
@@ -54,16 +56,23 @@ class SearchEngine:
     Args:
         config: what was asked for.
         proposer: controller, space and screening.
-        task: what children are trained on.
+        task: what children are trained on, or a table of it: which rewards there are.
         ledger: where everything is recorded.
         progress: is told how it goes.
+        seeds: of the children; None for those of the root seed.
     """
 
     def __init__(
-        self, config: SearchConfig, proposer: Proposer, task: Task, ledger: Ledger, progress: Progress
+        self,
+        config: SearchConfig,
+        proposer: Proposer,
+        task: RewardRange,
+        ledger: Ledger,
+        progress: Progress,
+        seeds: tuple[int, ...] | None = None,
     ) -> None:
         self.config, self.proposer, self.task, self.ledger, self.progress = config, proposer, task, ledger, progress
-        self.seeds = child_seeds(config)
+        self.seeds = child_seeds(config) if seeds is None else seeds
         self.under_way: dict[int, list[ProposalRow]] = {}  # trials that are asked and not finished: their new rules
         self.finished: dict[int, tuple[list[ProposalRow], list[RewardRow]]] = {}  # in the ledger, not told yet
         self.trials = self.told = self.rules = 0
@@ -117,8 +126,18 @@ class SearchEngine:
         jobs = tuple(
             Job(row.rule, learning_rates(self.config.grid, row.scale or 1.0)) for row in self.under_way[number]
         )
-        batched = {"auto": None, "yes": True, "no": False}[self.config.batched]
-        return Trial(number, Work(jobs, self.seeds, self.config.halving, batched))
+        config = self.config
+        work = Work(
+            jobs,
+            self.seeds,
+            config.halving,
+            BATCHED[config.batched],
+            form=None if config.form == "auto" else config.form,
+            rules_together=config.rules_together,
+            device=config.device,
+            precision=config.precision,
+        )
+        return Trial(number, work)
 
     # -- telling -------------------------------------------------------------------------------------------------------------------
 

@@ -24,14 +24,17 @@ from neuropt.training.threads import CHILD_THREADS
 def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str]:
     """Return what the numbers of a run depend on besides its configuration: the `FACTS` of its ledger."""
     weights = hash_tensors(*(initial_weights(task, seed) for seed in child_seeds(config)))
+    return versions() | {"data_sha256": data.sha256, "weights_sha256": weights}
+
+
+def versions() -> dict[str, str]:
+    """Return what numbers depend on besides data and weights."""
     return {
         "neuropt": neuropt.__version__,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "threads": str(CHILD_THREADS),
-        "data_sha256": data.sha256,
-        "weights_sha256": weights,
     }
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Protocol
 
 from neuropt.config import Reward
 from neuropt.searching.ledger import RewardRow
-from neuropt.tasks.task import Task
 from neuropt.training.children import Child
 from neuropt.training.work import Trained
 
@@ -16,7 +16,26 @@ BEST_LOSS = 1e-6
 """A validation loss below this counts as this, so that the reward of the loss is bounded."""
 
 
-def child_reward(child: Child, task: Task, reward: Reward) -> float:
+class RewardRange(Protocol):
+    """What bounds rewards: a task, or a table of one."""
+
+    @property
+    def worst_reward(self) -> float:
+        """The metric's low end."""
+        ...
+
+    @property
+    def best_reward(self) -> float:
+        """The metric's high end."""
+        ...
+
+    @property
+    def loss_bound(self) -> float:
+        """A loss above it is divergence."""
+        ...
+
+
+def child_reward(child: Child, task: RewardRange, reward: Reward) -> float:
     """Return what one child is worth: its validation metric, clamped to the task's range; the worst value if it did not come to the end.
 
     accuracy                 clamped to [task.worst_reward, task.best_reward]
@@ -30,12 +49,12 @@ def child_reward(child: Child, task: Task, reward: Reward) -> float:
     return min(max(value, lowest), highest) if math.isfinite(value) else lowest
 
 
-def worst_reward(task: Task, reward: Reward) -> float:
+def worst_reward(task: RewardRange, reward: Reward) -> float:
     """Return the reward of a rule that cannot be trained."""
     return task.worst_reward if reward == "accuracy" else -math.log(task.loss_bound)
 
 
-def rule_reward(proposal: int, trained: Trained, task: Task, reward: Reward) -> RewardRow:
+def rule_reward(proposal: int, trained: Trained, task: RewardRange, reward: Reward) -> RewardRow:
     """Return the reward of a rule: that of its best learning rate, mean over seeds; ties go to the lower loss."""
     worst = worst_reward(task, reward)
     if trained.failure is not None:

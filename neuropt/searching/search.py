@@ -11,15 +11,14 @@ from rich.console import Console
 
 from controllers import Known, create_controller
 from neuropt.config import NEED_TUNE, WHEREABOUTS, SearchConfig
-from neuropt.evaluating.finalists import finalists
 from neuropt.reporting.tables import print_rows
-from neuropt.searching.engine import OtherProposals, SearchEngine, child_seeds
-from neuropt.searching.executor import Executor, InProcessExecutor
-from neuropt.searching.facts import is_begun, ledger_to_go_on_with, now, run_facts
+from neuropt.searching.engine import OtherProposals, SearchEngine
+from neuropt.searching.executor import Executor
+from neuropt.searching.facts import is_begun, ledger_to_go_on_with, now
 from neuropt.searching.ledger import Ledger, create_ledger
 from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
-from neuropt.searching.proposing import EXHAUSTED_AFTER, Proposer
+from neuropt.searching.proposing import EXHAUSTED_AFTER
 from neuropt.searching.recorded import RecordedExecutor, finalist_rows
 from neuropt.searching.run_folder import (
     LEDGER,
@@ -31,13 +30,9 @@ from neuropt.searching.run_folder import (
     save_controller,
 )
 from neuropt.searching.snapshots import SnapshotEngine, load_snapshot, save_snapshot
-from neuropt.searching.trial_size import with_trial_size
+from neuropt.searching.source import Source, source_of
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
-from neuropt.tasks import get_task, load_task_data
-from neuropt.tasks.task import Task, TaskData
-from neuropt.training.recording import record_trajectory
-from neuropt.training.train import is_batched
-from search_space import SearchSpace, load_space, parse_rule
+from search_space import SearchSpace, load_space
 
 
 def run_search(
@@ -74,35 +69,34 @@ def run_search(
         moved = {name: value for name in WHEREABOUTS if (value := getattr(config, name)) != getattr(usual, name)}
         left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
         config = replace(run_config(run), **(left | moved))
-    if config.batched == "yes" and not is_batched(get_task(config.task)):
-        raise ValueError(f"batched yes needs a task whose model is an MLP, but {config.task} is trained one at a time")
-    task, space = _task(config), load_space(config.space, config.groups)
+    source, space = source_of(config), load_space(config.space, config.groups)
     create_controller(config.controller, space, config.seed)  # a wrong name is refused before anything is written
-    data = load_task_data(task, Path(config.data_dir) if config.data_dir else None)
+    sha256 = source.prepare(space)
     folder = (
-        run if run is not None else free_name(f"{space.name}-{space.groups}-{_stem(config.controller)}-{task.name}")
+        run if run is not None else free_name(f"{space.name}-{space.groups}-{_stem(config.controller)}-{source.name}")
     )
     if not resume:
         known_strings(config, space)  # what is wrong with it is said before there is a folder
-        _check_address(config)
-        config = with_trial_size(config, task, data)
+        config = source.settled(console)  # a resumed run follows what was written down
         create_run(folder, config)
-    with locked(folder), closing(_ledger(folder, config, task, data, space, accept_changes, console)) as ledger:
-        _search(config, task, data, space, ledger, folder, accept_changes, console)
+    with locked(folder), closing(_ledger(folder, config, source, space, accept_changes, console)) as ledger:
+        if console is not None and not ledger.finalists():
+            what = f"{space.name}, {space.groups} groups, {config.controller}, {source.name}"
+            console.print(f"{folder}: {what} (data {sha256[:12]}){source.manner(config)}")
+        _search(config, source, space, ledger, folder, accept_changes, console)
     return folder
 
 
 def _ledger(
     folder: Path,
     config: SearchConfig,
-    task: Task,
-    data: TaskData,
+    source: Source,
     space: SearchSpace,
     accept_changes: bool,
     console: Console | None,
 ) -> Ledger:
     """Start the ledger of a run, or open it and check that the run can go on here."""
-    facts = run_facts(config, task, data)
+    facts = source.facts()
     if not is_begun(folder / LEDGER):
         # recorded, so that the search goes on exactly even where an earlier run has changed meanwhile
         known = known_to_json(known_strings(config, space))
@@ -114,8 +108,7 @@ def _ledger(
 
 def _search(
     config: SearchConfig,
-    task: Task,
-    data: TaskData,
+    source: Source,
     space: SearchSpace,
     ledger: Ledger,
     folder: Path,
@@ -125,12 +118,8 @@ def _search(
     if ledger.finalists():  # nothing is left to do
         show_finalists(folder, ledger, config, console)
         return
-    if console is not None:
-        console.print(
-            f"{folder}: {space.name}, {space.groups} groups, {config.controller}, {task.name} ({_short(data)})"
-        )
-    engine = resumed_engine(config, task, data, space, ledger, accept_changes, console, folder)
-    executor = make_executor(config, task, data)
+    engine = resumed_engine(config, source, space, ledger, accept_changes, console, folder)
+    executor = source.executor()
     try:
         with engine.progress:
             executor.search(SnapshotEngine(engine, folder))
@@ -142,7 +131,7 @@ def _search(
                 f"{engine.rules} of {config.rules} rules were found."
             )
         _check_trained(ledger)
-        _finish(config, task, data, ledger, executor, folder, console)
+        _finish(config, source, ledger, executor, folder, console)
     finally:
         executor.close()
     show_finalists(folder, ledger, config, console)
@@ -150,8 +139,7 @@ def _search(
 
 def resumed_engine(
     config: SearchConfig,
-    task: Task,
-    data: TaskData,
+    source: Source,
     space: SearchSpace,
     ledger: Ledger,
     accept_changes: bool,
@@ -167,8 +155,9 @@ def resumed_engine(
     def engine() -> SearchEngine:
         controller = create_controller(config.controller, space, config.seed)
         controller.begin(_known(ledger))
-        proposer = Proposer(controller, space, record_trajectory(task, data))
-        return SearchEngine(config, proposer, task, ledger, _progress(config, folder, console))
+        proposer = source.proposer(controller, space)
+        progress = _progress(config, folder, console)
+        return SearchEngine(config, proposer, source.range, ledger, progress, source.seeds)
 
     found = engine()
     try:
@@ -209,8 +198,7 @@ def _check_trained(ledger: Ledger) -> None:
 
 def _finish(
     config: SearchConfig,
-    task: Task,
-    data: TaskData,
+    source: Source,
     ledger: Ledger,
     executor: Executor,
     folder: Path,
@@ -220,18 +208,8 @@ def _finish(
     best = ledger.best(config.finalists)
     if not best:
         return
-    rows = finalists(
-        [(f"{folder.name}:{rule.position}", parse_rule(rule.rule)) for rule in best],
-        task,
-        data,
-        RecordedExecutor(executor, ledger),
-        report_seeds=config.finalist_seeds,
-        seed=config.seed,
-        reward=config.reward,
-        grid=config.grid,
-        used_seeds=child_seeds(config),
-        progress=None if console is None else lambda what: console.print(f"finalists: {what}", soft_wrap=True),
-    )
+    say = None if console is None else lambda what: console.print(f"finalists: {what}", soft_wrap=True)
+    rows = source.finalists(folder.name, best, RecordedExecutor(executor, ledger), say)
     ledger.write_finalists(row.to_json() for row in rows)
 
 
@@ -242,35 +220,5 @@ def show_finalists(folder: Path, ledger: Ledger, config: SearchConfig, console: 
         print_rows(rows, f"Finalists of {folder} on {config.task}", console)
 
 
-def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
-    """Return the executor that the configuration names; Ray is imported only if it is needed."""
-    if config.executor == "in-process":
-        return InProcessExecutor(task, data)
-    from neuropt.searching.cluster import Resources
-    from neuropt.searching.tune_executor import TuneExecutor
-
-    data_dir = Path(config.data_dir) if config.data_dir else None
-    resources = Resources(config.cpus_per_child or 1.0, config.gpus_per_child or 0.0)
-    return TuneExecutor(
-        task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory, resources
-    )
-
-
-def _check_address(config: SearchConfig) -> None:
-    if config.executor == "tune" and config.address is not None:
-        from neuropt.searching.cluster import check_address
-
-        check_address(config.address)
-
-
-def _task(config: SearchConfig) -> Task:
-    task = get_task(config.task)
-    return task if config.steps is None else task.with_budget(config.steps)
-
-
 def _stem(name: str) -> str:
     return Path(name).stem
-
-
-def _short(data: TaskData) -> str:
-    return f"data {data.sha256[:12]}"

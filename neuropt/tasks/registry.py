@@ -10,9 +10,10 @@ from neuropt.tasks.cifar10 import CIFAR10_CONVNET
 from neuropt.tasks.digits import DIGITS_MLP
 from neuropt.tasks.downloads import resolve_data_dir
 from neuropt.tasks.mnist import MNIST_LENET, MNIST_MLP
+from neuropt.tasks.signals import SIGNALS_MLP
 from neuropt.tasks.task import Task, TaskData
 
-SHIPPED = (DIGITS_MLP, MNIST_MLP, MNIST_LENET, CIFAR10_CONVNET)
+SHIPPED = (DIGITS_MLP, SIGNALS_MLP, MNIST_MLP, MNIST_LENET, CIFAR10_CONVNET)
 
 _registered: dict[str, Task] = {}
 

@@ -41,6 +41,7 @@ OPTIONS: dict[str, tuple[str, dict[str, object]]] = {
     "ppo, risk-seeking": ("ppo", {"top_share": 0.3}),
     "ppo, priority queue": ("ppo", {"queue_size": 5}),
     "reinforce, risk-seeking, baseline": ("reinforce", {"top_share": 0.3, "advantages": "baseline"}),
+    "reinforce, mutants": ("reinforce", {"mutant_share": 0.5}),
     "trpo, risk-seeking, priority queue": ("trpo", {"top_share": 0.3, "queue_size": 5}),
     "evolution, crossover, paid": ("evolution", {"crossover": 0.5, "mutation": 0.1, "duplicates": "paid"}),
     "evolution, floor": ("evolution", {"duplicates": "floor"}),

@@ -1,4 +1,4 @@
-"""Risk-seeking updates and the priority queue."""
+"""Risk-seeking updates, the priority queue, and mutants among the proposals."""
 
 from __future__ import annotations
 
@@ -6,11 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from controllers import PPO, TRPO, Outcome, PPOSettings, Reinforce, ReinforceSettings, TRPOSettings, risk_seeking
+from controllers import (
+    PPO,
+    TRPO,
+    EvolutionSettings,
+    Outcome,
+    PPOSettings,
+    Reinforce,
+    ReinforceSettings,
+    TRPOSettings,
+    risk_seeking,
+)
+from controllers.mutants import Mutants
 from controllers.priority_queue import PriorityQueue
+from controllers.strings import random_strings
 from tests.controllers.small_space import SmallSpace
 
 SPACE = SmallSpace(groups=2)
+PARENTS = EvolutionSettings().population
+"""Strings that must be trained before there are mutants."""
 
 
 def test_only_the_best_share_teaches() -> None:
@@ -85,3 +99,46 @@ def test_the_policy_repeats_the_queue(algorithm: str) -> None:
         return (controller.policy.evaluate(tokens)[0] - untouched.policy.evaluate(tokens)[0]).item()
 
     assert gain(queue_size=4) > gain(queue_size=0) + 0.01
+
+
+def changed_from(tokens: tuple[int, ...], told: set[tuple[int, ...]]) -> bool:
+    """Whether a string differs from one of those told by at most two tokens: one changed, one that the change forbade."""
+    return any(0 < sum(a != b for a, b in zip(tokens, other, strict=True)) <= 2 for other in told)
+
+
+def test_mutants_are_changed_copies_of_what_was_told_and_repeat_nothing() -> None:
+    controller = PPO(SPACE, PPOSettings(mutant_share=0.999, hidden=8), seed=3)
+    first = controller.ask(PARENTS)
+    controller.tell([Outcome(p.id, p.tokens, "trained", p.id / 100) for p in first])
+    told = {p.tokens for p in first}
+    mutants = [p.tokens for p in controller.ask(20)]
+    assert all(changed_from(tokens, told) for tokens in mutants)
+    assert not told & set(mutants)
+    assert len(set(mutants)) == len(mutants)
+
+
+def test_no_mutants_before_there_are_parents() -> None:
+    """Until as many strings were trained as evolution keeps, the policy alone proposes."""
+    plain, mixed = (PPO(SPACE, PPOSettings(mutant_share=share, hidden=8), seed=3) for share in (0.0, 0.5))
+    asked = [controller.ask(PARENTS - 1) for controller in (plain, mixed)]
+    assert asked[0] == asked[1]
+    for controller in (plain, mixed):
+        controller.tell([Outcome(p.id, p.tokens, "rejected") for p in asked[0]])
+    assert plain.ask(20) == mixed.ask(20)
+
+
+def test_the_share_of_mutants_is_what_was_asked_for() -> None:
+    mutants, generator = Mutants(SPACE, share=0.3), torch.Generator().manual_seed(0)
+    strings = random_strings(SPACE, PARENTS, generator)
+    mutants.learn([Outcome(i, tuple(row.tolist()), "trained", i / PARENTS) for i, row in enumerate(strings)])
+    count = len(mutants.draw(1_000, generator))
+    assert 240 < count < 360  # binomial: 300, and four standard deviations of 14.5
+
+
+def test_the_policy_learns_mutants_with_its_own_probability_at_asking() -> None:
+    """With the policy unchanged since asking, every ratio is 1, a mutant's too: nothing is clipped in the first epoch."""
+    controller = PPO(SPACE, PPOSettings(mutant_share=0.5, hidden=8, epochs=1, batch_size=10), seed=3)
+    for _ in range(6):
+        proposals = controller.ask(10)
+        controller.tell([Outcome(p.id, p.tokens, "trained", sum(p.tokens) / 100) for p in proposals])
+        assert controller.metrics()["clipped_fraction"] == 0.0

@@ -27,7 +27,7 @@ from controllers import (
 )
 from tests.controllers.small_space import SmallSpace
 
-PRESETS = ["bello2017", "bello2017-trpo", "evolution", "ppo", "random", "reinforce", "tree", "trpo"]
+PRESETS = ["bello2017", "bello2017-trpo", "evolution", "ppo", "ppo-mutants", "random", "reinforce", "tree", "trpo"]
 
 
 def write(folder: Path, text: str) -> Path:
@@ -41,7 +41,7 @@ def test_every_preset_has_a_line_and_makes_its_controller() -> None:
     assert list(presets) == PRESETS
     assert all(line and "\n" not in line for line in presets.values())
     made = [type(create_controller(name, SmallSpace(), seed=1)) for name in PRESETS]
-    assert made == [PPO, TRPO, Evolution, PPO, RandomSearch, Reinforce, TreeSearch, TRPO]
+    assert made == [PPO, TRPO, Evolution, PPO, PPO, RandomSearch, Reinforce, TreeSearch, TRPO]
 
 
 @pytest.mark.parametrize("name", PRESETS)

@@ -14,7 +14,7 @@ from tests.cli.running import run_here
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "runs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-CHEAP = ("check", "show", "spaces", "controllers", "tasks", "optimizers")
+CHEAP = ("check", "show", "spaces", "controllers", "tasks", "optimizers", "table")
 
 
 def blocks(language: str) -> list[str]:

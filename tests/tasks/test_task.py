@@ -35,7 +35,7 @@ from neuropt.tasks import (
     tasks,
 )
 
-SHIPPED = ["digits-mlp", "mnist-mlp", "mnist-lenet", "cifar10-convnet"]
+SHIPPED = ["digits-mlp", "signals-mlp", "mnist-mlp", "mnist-lenet", "cifar10-convnet"]
 
 
 def numbered(first: int, count: int) -> Split:
@@ -53,7 +53,7 @@ def small_task(**changes: Any) -> Task:
 
 
 def test_shipped_tasks() -> None:
-    assert list(tasks())[:4] == SHIPPED
+    assert list(tasks())[:5] == SHIPPED
     digits = get_task("digits-mlp")
     assert digits.model == MLP((64, 32, 10), "relu")
     assert (digits.batch_size, digits.steps, digits.halving) == (64, 150, ((25, 4), (75, 2)))
@@ -67,7 +67,13 @@ def test_shipped_tasks() -> None:
 def test_shipped_tasks_survive_pickling_and_have_a_model(name: str) -> None:
     task = pickle.loads(pickle.dumps(get_task(name)))
     assert task == get_task(name)
-    inputs = {"digits-mlp": (64,), "mnist-mlp": (784,), "mnist-lenet": (1, 28, 28), "cifar10-convnet": (3, 32, 32)}
+    inputs = {
+        "digits-mlp": (64,),
+        "signals-mlp": (40,),
+        "mnist-mlp": (784,),
+        "mnist-lenet": (1, 28, 28),
+        "cifar10-convnet": (3, 32, 32),
+    }
     assert build_model(task, seed=0)(torch.zeros(2, *inputs[name])).shape == (2, 10)
 
 
@@ -79,6 +85,27 @@ def test_digits_are_complete_disjoint_and_always_the_same() -> None:
     assert (pixels.min().item(), pixels.max().item()) == (0, 1)
     assert all(set(split.targets.tolist()) == set(range(10)) for split in (data.train, data.validation, data.test))
     assert data.sha256 == "40e5e8bbdfeebd9e59a839652f1d0b88a6fdce71eb8f3e7267c7d55061256029"
+
+
+def test_signals_are_balanced_disjoint_and_the_same_on_every_machine() -> None:
+    data = load_task_data(get_task("signals-mlp"))
+    splits = (data.train, data.validation, data.test)
+    assert [len(split) for split in splits] == [2_000, 1_000, 1_000]
+    assert all(torch.bincount(split.targets).tolist() == [len(split) // 10] * 10 for split in splits)
+    samples = torch.cat([split.inputs for split in splits])
+    assert torch.equal(samples * 1024, (samples * 1024).round())  # so that last bits of sines do not matter
+    assert data.sha256 == "4c7ae0303030bd65547a83dc5dbc3bdf9373fcbc826daa80d24da7d344b1d583"
+
+
+def test_signals_of_a_class_have_something_in_common() -> None:
+    # averages over a hundred places: what is left is the class's, and the other half's average of the class is the nearest
+    data = load_task_data(get_task("signals-mlp"))
+    first, second = data.train.inputs[:1_000], data.train.inputs[1_000:]
+    means = [
+        torch.stack([half[data.train.targets[:1_000] == c].mean(0) for c in range(10)]) for half in (first, second)
+    ]
+    nearest = torch.cdist(means[0], means[1]).argmin(1)
+    assert nearest.tolist() == list(range(10))
 
 
 def test_digits_are_those_of_scikit_learn() -> None:
@@ -99,7 +126,7 @@ def test_data_are_loaded_once_for_all_budgets() -> None:
 
 
 def test_an_unknown_task_lists_the_valid_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown task 'digits'; choose one of digits-mlp, mnist-mlp"):
+    with pytest.raises(ValueError, match=r"unknown task 'digits'; choose one of digits-mlp, signals-mlp, mnist-mlp"):
         get_task("digits")
 
 

@@ -1,0 +1,1 @@
+"""Which controller finds good rules soonest, measured on complete tables, where a search costs seconds."""

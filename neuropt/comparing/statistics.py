@@ -1,0 +1,62 @@
+"""Controllers against a reference, seed by seed: how many times sooner, and whether chance explains it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neuropt.evaluating.statistics import COVERAGE, LEAST_FOR_INTERVAL, RESAMPLES
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """How many times as large one sample's median is as another's.
+
+    Args:
+        value: median / median.
+        low, high: 95 % bootstrap interval, pairs drawn together; None for fewer than six pairs.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+def median_ratio(ones: Sequence[float], others: Sequence[float], seed: int = 0) -> Ratio:
+    """Return median(ones) / median(others) of positive values that are paired by seed.
+
+    Args:
+        seed: of the resampling.
+
+    >>> median_ratio([8.0, 9.0, 10.0], [2.0, 3.0, 4.0])
+    Ratio(value=3.0, low=None, high=None)
+    """
+    pairs = np.array(list(zip(ones, others, strict=True)), np.float64)  # (pairs, 2)
+    over, under = np.median(pairs, axis=0)
+    n = len(pairs)
+    if n < LEAST_FOR_INTERVAL:
+        return Ratio(float(over / under))
+    drawn = np.random.default_rng(seed).integers(0, n, (RESAMPLES, n))
+    medians = np.median(pairs[drawn], axis=1)  # (resamples, 2)
+    low, high = np.quantile(medians[:, 0] / medians[:, 1], ((1 - COVERAGE) / 2, (1 + COVERAGE) / 2))
+    return Ratio(float(over / under), float(low), float(high))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values corrected for being several, so that one below .05 is wrong in at most 5 % of such families.
+
+    p'_(i) = max_(j <= i) min(1, (m - j + 1) p_(j)),   p_(1) <= ... <= p_(m)
+
+    >>> holm([0.01, 0.04, 0.03])  # 3 * .01; 2 * .03; the largest, 1 * .04, is not below the one before it
+    [0.03, 0.06, 0.06]
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of Statistics 6, 1979.
+    """
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for rank, place in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
+        corrected[place] = largest
+    return corrected

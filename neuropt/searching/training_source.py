@@ -1,0 +1,133 @@
+"""Rewards from children that the search trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+
+from rich.console import Console
+
+from controllers import Controller
+from neuropt.config import SearchConfig
+from neuropt.evaluating.finalists import finalists
+from neuropt.evaluating.row import Row
+from neuropt.searching.engine import child_seeds
+from neuropt.searching.executor import Executor, InProcessExecutor
+from neuropt.searching.facts import run_facts
+from neuropt.searching.forming import trained_form, with_form
+from neuropt.searching.ledger import FoundRule
+from neuropt.searching.proposing import Proposer
+from neuropt.searching.rewards import RewardRange
+from neuropt.searching.trial_size import with_trial_size
+from neuropt.tasks import get_task, load_task_data
+from neuropt.tasks.task import Task, TaskData
+from neuropt.training.recording import record_trajectory
+from neuropt.training.train import is_batched
+from search_space import SearchSpace, parse_rule
+
+
+class TrainingSource:
+    """Children of a task.
+
+    Args:
+        config: of the search.
+
+    Raises:
+        ValueError: no such task, or one whose children cannot share a buffer as the configuration wants.
+    """
+
+    def __init__(self, config: SearchConfig) -> None:
+        self.config = config
+        task = get_task(config.task)
+        if config.batched == "yes" and not is_batched(task):
+            raise ValueError(
+                f"batched yes needs a task whose model is an MLP, but {task.name} is trained one at a time"
+            )
+        self.task: Task = task if config.steps is None else task.with_budget(config.steps)
+
+    @property
+    def name(self) -> str:
+        """The task's."""
+        return self.task.name
+
+    @property
+    def range(self) -> RewardRange:
+        """The task's."""
+        return self.task
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Those of the root seed."""
+        return child_seeds(self.config)
+
+    @cached_property
+    def data(self) -> TaskData:
+        """The task's, loaded when first needed."""
+        return load_task_data(self.task, Path(self.config.data_dir) if self.config.data_dir else None)
+
+    def prepare(self, space: SearchSpace) -> str:
+        """Load the data."""
+        return self.data.sha256
+
+    def settled(self, console: Console | None = None) -> SearchConfig:
+        """Try the address, and measure the fastest form and how many rules a trial is to train where that is asked for."""
+        config = self.config
+        if config.executor == "tune" and config.address is not None:
+            from neuropt.searching.cluster import check_address
+
+            check_address(config.address)
+        return with_trial_size(with_form(config, self.task, self.data, console), self.task, self.data)
+
+    def manner(self, config: SearchConfig) -> str:
+        """Say how children are trained, where it is not as usual."""
+        form = trained_form(config, self.task)
+        said = [
+            ("form " + form, form != "population"),
+            (config.device, config.device != "cpu"),
+            (config.precision, config.precision != "float32"),
+        ]
+        return "".join(f", {text}" for text, shown in said if shown)
+
+    def facts(self) -> dict[str, str]:
+        """Return versions, machine, threads and hashes."""
+        return run_facts(self.config, self.task, self.data)
+
+    def proposer(self, controller: Controller, space: SearchSpace) -> Proposer:
+        """Return one that screens on the task's gradients."""
+        return Proposer(controller, space, record_trajectory(self.task, self.data))
+
+    def executor(self) -> Executor:
+        """Start it."""
+        return make_executor(self.config, self.task, self.data)
+
+    def finalists(
+        self, run: str, best: Sequence[FoundRule], executor: Executor, say: Callable[[str], None] | None
+    ) -> list[Row]:
+        """Train the best rules again on fresh seeds, beside tuned built-ins."""
+        return finalists(
+            [(f"{run}:{rule.position}", parse_rule(rule.rule)) for rule in best],
+            self.task,
+            self.data,
+            executor,
+            report_seeds=self.config.finalist_seeds,
+            seed=self.config.seed,
+            reward=self.config.reward,
+            grid=self.config.grid,
+            used_seeds=self.seeds,
+            progress=say,
+        )
+
+
+def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
+    """Return the executor that the configuration names; Ray is imported only if it is needed."""
+    if config.executor == "in-process":
+        return InProcessExecutor(task, data)
+    from neuropt.searching.cluster import Resources
+    from neuropt.searching.tune_executor import TuneExecutor
+
+    data_dir = Path(config.data_dir) if config.data_dir else None
+    resources = Resources(config.cpus_per_child or 1.0, config.gpus_per_child or 0.0)
+    return TuneExecutor(
+        task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory, resources
+    )
