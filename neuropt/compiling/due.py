@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from neuropt.compiling.execution import Execution, Value
+from neuropt.compiling.kernel import Kernel
 
 CYCLED = ("momentum", "beta1", "beta")
 """The first of these that is a hyperparameter of the rule is what torch's cyclic schedulers move as `momentum`."""
@@ -79,27 +80,75 @@ def recall(state: State, execution: Execution) -> dict[str, Value]:
     return {name: x.reshape(-1) if is_flat and isinstance(x, Tensor) else x for name, x in found.items()}
 
 
-class GroupNumbers:
-    """The numbers of one group at one step, computed once for all parameters that share t and the numbers they remember."""
+class Counted(Protocol):
+    """What numbers depend on: a `Due`, or a parameter prepared for direct calls."""
 
-    def __init__(self, execution: Execution, group: Mapping[str, Any]) -> None:
-        self.execution, self.lr = execution, float(group["lr"])
-        self.given = {name: float(group[name]) for name, _ in execution.program.rule.hyperparameters}
-        if group["momentum"] is not None and (cycled := next((n for n in CYCLED if n in self.given), None)):
-            self.given[cycled] = float(group["momentum"])
-        if group["decay_steps"] is not None:
-            self.given["T"] = float(group["decay_steps"])
+    state: State
+    t: int
+
+
+class GroupStep:
+    """What the parameters of one group share at one step; numbers are computed once for all that share t and the numbers they remember.
+
+    Args:
+        text: of the rule.
+        execution: of the rule.
+        lr: a number.
+        given: t -> the values of the hyperparameters, and of T if the rule reads it; t is the steps done before this one.
+        seed: of draws.
+        maximize: whether to step along -g.
+        single: whether what is remembered of half-precision parameters is float32; if not, it has the parameter's type.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        execution: Execution,
+        lr: float,
+        given: Callable[[int], Mapping[str, float]],
+        *,
+        seed: int = 0,
+        maximize: bool = False,
+        single: bool = True,
+    ) -> None:
+        self.text, self.execution, self.lr, self.given = text, execution, lr, given
+        self.seed, self.maximize, self.single = seed, maximize, single
         self.known: dict[tuple[float, ...], list[Any]] = {}
-        self.remembered = tuple(r.name for r in execution.program.remembered if r.kind == "number")
+        self.tensors: dict[tuple[Kernel, tuple[float, ...]], Tensor] = {}
+        self.remembered = [(r.name, r.value) for r in execution.program.remembered if r.kind == "number"]
 
-    def shared(self, one: Due) -> tuple[float, ...]:
+    def shared(self, one: Counted) -> tuple[float, ...]:
         """Return what the numbers of a parameter depend on beside the group: t and the numbers that it remembers."""
-        return (one.t, *(one.state[key(name)] for name in self.remembered))
+        return (one.t, *(one.state[key(name)] for name, _ in self.remembered))
 
     def at(self, shared: tuple[float, ...]) -> list[Any]:
         """Return the values of kind `number`, from what `shared` returned."""
         if shared not in self.known:
             t, *remembered = shared
-            given = self.given | {"t": float(t), "lr": self.lr}
-            self.known[shared] = self.execution.numbers(given, dict(zip(self.remembered, remembered, strict=True)))
+            given = {**self.given(int(t)), "t": float(t), "lr": self.lr}
+            self.known[shared] = self.execution.numbers(
+                given, {name: x for (name, _), x in zip(self.remembered, remembered, strict=True)}
+            )
         return self.known[shared]
+
+    def numbers(self, kernel: Kernel, shared: tuple[float, ...]) -> Tensor:
+        """Return what a kernel reads of the numbers, as its argument."""
+        found = self.tensors.get((kernel, shared))
+        if found is None:
+            found = self.tensors[kernel, shared] = kernel.numbers(self.lr, self.at(shared))
+        return found
+
+    def remember_numbers(self, one: Counted) -> None:
+        """Put the numbers that the next step reads into a state."""
+        values = self.at(self.shared(one))
+        one.state.update({key(name): values[value] for name, value in self.remembered})
+
+
+def values_of(group: Mapping[str, Any], execution: Execution) -> dict[str, float]:
+    """Return the hyperparameters of a group of `RuleOptimizer` as they are now, and T."""
+    given = {name: float(group[name]) for name, _ in execution.program.rule.hyperparameters}
+    if group["momentum"] is not None and (cycled := next((n for n in CYCLED if n in given), None)):
+        given[cycled] = float(group["momentum"])
+    if group["decay_steps"] is not None:
+        given["T"] = float(group["decay_steps"])
+    return given

@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from neuropt.compiling.draws import drawn_like
-from neuropt.compiling.due import Due, GroupNumbers, computed, recall, remember
-from neuropt.compiling.execution import Execution
+from neuropt.compiling.due import Due, GroupStep, computed, recall, remember
 from neuropt.compiling.torch_primitives import TORCH_PRIMITIVES, fitting
 
 Tensors = Sequence[Tensor]
@@ -93,22 +92,23 @@ IN_PLACE: dict[str, Callable[..., None]] = {
 """The same over the memory of the first argument."""
 
 
-def update_lists(due: Sequence[Due], execution: Execution, numbers: GroupNumbers, group: dict[str, Any]) -> None:
+def update_lists(due: Sequence[Due], step: GroupStep) -> None:
     """Update parameters together where they share dtype, device and numbers."""
     together: dict[Any, list[Due]] = {}
     for one in due:
-        together.setdefault((one.w.dtype, one.w.device, numbers.shared(one)), []).append(one)
+        together.setdefault((one.w.dtype, one.w.device, step.shared(one)), []).append(one)
     for (_, _, shared), some in together.items():
-        _update(some, execution, numbers.at(shared), numbers.lr, group)
+        _update(some, step, step.at(shared))
 
 
-def _update(due: Sequence[Due], execution: Execution, numbers: Sequence[Any], lr: float, group: dict[str, Any]) -> None:
+def _update(due: Sequence[Due], group: GroupStep, numbers: Sequence[Any]) -> None:
+    execution = group.execution
     program = execution.program
     w, g = ([computed(x, execution) for x in some] for some in ([one.w for one in due], [one.g for one in due]))
     remembered = [recall(one.state, execution) for one in due]
     values: list[Any] = [None if number is None else fitting(number, g[0].dtype) for number in numbers]
     for number, name in execution.inputs:
-        values[number] = w if name == "w" else torch._foreach_neg(g) if group["maximize"] else g
+        values[number] = w if name == "w" else torch._foreach_neg(g) if group.maximize else g
     for r in program.remembered:
         if r.kind != "number":
             values[r.leaf] = [one[r.name] for one in remembered]
@@ -117,7 +117,7 @@ def _update(due: Sequence[Due], execution: Execution, numbers: Sequence[Any], lr
         arguments = [values[argument] for argument in step.arguments]
         if step.draw is not None:
             name, draw = step.draw
-            drawn = (drawn_like(x, name, group["seed"], one.index, draw, one.t) for x, one in zip(g, due, strict=True))
+            drawn = (drawn_like(x, name, group.seed, one.index, draw, one.t) for x, one in zip(g, due, strict=True))
             arguments.append(list(drawn))
         if step.into == 0 and function in IN_PLACE:
             IN_PLACE[function](*arguments)
@@ -133,8 +133,10 @@ def _update(due: Sequence[Due], execution: Execution, numbers: Sequence[Any], lr
             kept[name] = kept[name].clone()
         remember(one.state, kept, one.w)
     torch._foreach_add_([one.state["step"] for one in due], 1.0)
-    if lr == 0:  # with lr 0 a parameter stays as it is, whatever u is
+    if group.lr == 0:  # with lr 0 a parameter stays as it is, whatever u is
         return
     u = values[program.result]
     us = [torch.full_like(x, u) if isinstance(u, float) else u[i].expand_as(x) for i, x in enumerate(w)]
-    torch._foreach_add_([one.w for one in due], [x.view_as(one.w) for x, one in zip(us, due, strict=True)], alpha=-lr)
+    torch._foreach_add_(
+        [one.w for one in due], [x.view_as(one.w) for x, one in zip(us, due, strict=True)], alpha=-group.lr
+    )

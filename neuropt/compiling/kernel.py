@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, fx
 from torch.fx.proxy import GraphAppendingTracer
@@ -38,13 +39,15 @@ class Kernel:
 
     Args:
         program: any.
-        dtype: of the arithmetic and of what is remembered; w and g may have another.
+        dtype: of the arithmetic; w and g may have another.
+        kept: dtype of what is remembered.
         device: where it runs.
         maximize: step along -g.
     """
 
     program: Program
     dtype: torch.dtype
+    kept: torch.dtype
     device: torch.device
     maximize: bool
 
@@ -80,9 +83,9 @@ class Kernel:
             given.extend(power.values(values))
         for divisor in self.divisors:
             given.extend(reciprocal(values[divisor]))
-        return torch.tensor(given, dtype=torch.float64).to(
-            self.device, self.dtype
-        )  # what is too large becomes infinite
+        with np.errstate(over="ignore"):  # what is too large becomes infinite
+            found = torch.from_numpy(np.array(given, np.float32 if self.dtype == torch.float32 else np.float64))
+        return found if self.device.type == "cpu" else found.to(self.device)
 
     def keys(self, seed: int, parameter: int, t: int) -> Tensor | None:
         """Return the argument `keys`, or None for a rule that draws nothing; the arguments are those of `search_space.draws.keys`."""
@@ -135,7 +138,7 @@ class Kernel:
             elif leaf.source == "input" and leaf.name in given:
                 values[number] = given[leaf.name]
             elif leaf.source == "previous" and leaf.kind != "number":
-                values[number] = remembered[leaf.name]
+                values[number] = remembered[leaf.name].to(self.dtype)
         element = called(torch.arange, g_given.shape[0].node, device=self.device) if not program.deterministic else None
         streams = self._draws(element, keys.unbind(0) if element is not None else None)
         start = len(program.leaves) + program.numbers

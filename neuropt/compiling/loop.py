@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from neuropt.compiling.draws import drawn_like
-from neuropt.compiling.due import Due, GroupNumbers, computed, recall, remember
-from neuropt.compiling.execution import Execution
+from neuropt.compiling.due import Due, GroupStep, computed, recall, remember
 
 
-def update_each(due: Sequence[Due], execution: Execution, numbers: GroupNumbers, group: dict[str, Any]) -> None:
+def update_each(due: Sequence[Due], step: GroupStep) -> None:
     """Update parameters one after the other."""
     for one in due:
-        _update(one, execution, numbers, group)
+        _update(one, step)
 
 
-def _update(one: Due, execution: Execution, numbers: GroupNumbers, group: dict[str, Any]) -> None:
+def _update(one: Due, step: GroupStep) -> None:
+    execution = step.execution
     w, g = (computed(x, execution) for x in (one.w, one.g))
     u, remembered = execution.step(
-        -g if group["maximize"] else g,
+        -g if step.maximize else g,
         w,
-        numbers.at(numbers.shared(one)),
+        step.at(step.shared(one)),
         recall(one.state, execution),
-        lambda function, draw: drawn_like(g, function, group["seed"], one.index, draw, one.t),
+        lambda function, draw: drawn_like(g, function, step.seed, one.index, draw, one.t),
     )
     one.state["step"] += 1
     remember(one.state, remembered, one.w)
-    if numbers.lr != 0:  # with lr 0 a parameter stays as it is, whatever u is: distributed checkpoints rely on it
-        one.w.add_(u.view_as(one.w), alpha=-numbers.lr)
+    if step.lr != 0:  # with lr 0 a parameter stays as it is, whatever u is: distributed checkpoints rely on it
+        one.w.add_(u.view_as(one.w), alpha=-step.lr)

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, assert_never
 
 import numpy as np
@@ -120,20 +121,33 @@ class Program:
     last_use: tuple[int, ...]
     names: tuple[str | None, ...]
 
-    @property
+    @cached_property
     def kinds(self) -> tuple[ValueKind, ...]:
         """The kind of every value."""
         return (*(leaf.kind for leaf in self.leaves), *(i.kind for i in self.instructions))
 
-    @property
+    @cached_property
     def pointwise(self) -> bool:
         """Whether each element of the update depends on that element's own history only, after dead code is gone."""
         return all(PRIMITIVES[i.function].kind != "reducing" for i in self.instructions if i.kind != "number")
 
-    @property
+    @cached_property
     def deterministic(self) -> bool:
         """Whether the update draws no random numbers, after dead code is gone."""
         return all(instruction.draw is None for instruction in self.instructions)
+
+    @cached_property
+    def number_steps(
+        self,
+    ) -> tuple[list[float | None], list[tuple[int, str, bool]], list[tuple[int, str, tuple[int, ...]]]]:
+        """What a step computes with numbers: all values, where constants are given; (value, name, whether it is remembered) of those that a
+        step is given; and (value, function, arguments) of those that it computes."""
+        numbers = [(n, leaf) for n, leaf in enumerate(self.leaves) if leaf.kind == "number"]
+        constants = {n: leaf.number for n, leaf in numbers if leaf.source == "constant"}
+        inputs = [(n, leaf.name, leaf.source == "previous") for n, leaf in numbers if leaf.source != "constant"]
+        computed = enumerate(self.instructions[: self.numbers], len(self.leaves))
+        steps = [(n, i.function, i.arguments) for n, i in computed]
+        return [constants.get(n) for n in range(len(self.kinds))], inputs, steps
 
     def reads(self, name: str) -> bool:
         """Whether the update depends on the input `name` (g, w, t, T or lr)."""

@@ -10,7 +10,6 @@ more number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -18,10 +17,12 @@ from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.optim.optimizer import ParamsT
 
-from neuropt.compiling.due import HALF, Due, make_due
-from neuropt.compiling.execution import Execution
-from neuropt.compiling.forms import update
-from neuropt.compiling.program import compile_text
+from neuropt.compiling.due import HALF, Due, GroupStep, make_due, values_of
+from neuropt.compiling.execution import execution_of
+from neuropt.compiling.foreach import update_lists
+from neuropt.compiling.forms import by_lists, check_forms, fused_step, kept_forms, moving_in
+from neuropt.compiling.fused import Moving
+from neuropt.compiling.loop import update_each
 from neuropt.compiling.ranges import FINITE, range_of
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.closure_step import ClosureStep
@@ -46,12 +47,6 @@ FOREIGN_KEYS = frozenset(
 )
 """What torch's schedulers and training loops put into groups."""
 RESERVED = FOREIGN_KEYS | set(OWN_KEYS) | {"capturable", "differentiable"}
-
-
-@lru_cache(maxsize=256)
-def _execution(text: str) -> Execution:
-    """Compile a rule once for all optimizers that have it; an `Execution` holds no state."""
-    return Execution(compile_text(text))
 
 
 class RuleOptimizer(ClosureStep):
@@ -136,12 +131,12 @@ class RuleOptimizer(ClosureStep):
     @property
     def rule(self) -> Rule:
         """The rule, with its own hyperparameters."""
-        return _execution(self.defaults["rule"]).program.rule
+        return execution_of(self.defaults["rule"]).program.rule
 
     @property
     def pointwise(self) -> bool:
         """Whether the rule has no reductions over a tensor, so that its parameters may be cut into shards."""
-        return _execution(self.defaults["rule"]).program.pointwise
+        return execution_of(self.defaults["rule"]).program.pointwise
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add parameters, with values of their own for lr, decay_steps, seed, maximize and hyperparameters where the group has them."""
@@ -159,11 +154,7 @@ class RuleOptimizer(ClosureStep):
             raise ValueError(f"all groups have one rule, {self.defaults['rule']!r}, but got {group['rule']!r}.")
         check_number(f"{owner}(lr=...)", group["lr"])
         check_flag(f"{owner}(maximize=...)", group["maximize"])
-        for name in ("foreach", "fused"):
-            if group[name] is not None:
-                check_flag(f"{owner}({name}=...)", group[name])
-        if group["foreach"] and group["fused"]:
-            raise ValueError(f"{owner}(foreach=True, fused=True): only one of them can be.")
+        check_forms(owner, group)
         of_zoo = self.rule in zoo().values()
         for name, own in self.rule.hyperparameters:
             check_in(range_of(name, own, of_zoo=of_zoo) or FINITE, f"{owner}({name}=...)", group[name])
@@ -174,21 +165,45 @@ class RuleOptimizer(ClosureStep):
         elif self.rule.reads("T"):
             raise ValueError(f"the rule reads T, the planned steps: pass {owner}(decay_steps=...).")
 
+    def step_all(self) -> None:
+        """Update every parameter that has a gradient once."""
+        if torch.compiler.is_compiling():
+            return self._step_untraced()
+        first = 0
+        with torch.no_grad():
+            for group in self.param_groups:
+                if moving := moving_in(self, group, first):
+                    self._update(moving, group)
+                first += len(group["params"])
+        return None
+
     # A compiled step runs as it is: its loop over Python numbers is nothing to trace. torch marks its own optimizers so too; the public
     # torch.compiler.disable would import a second's worth of compiler with this module.
     @_disable_dynamo
-    def step_all(self) -> None:
-        """Update every parameter that has a gradient once."""
-        execution, index = _execution(self.defaults["rule"]), 0
-        with torch.no_grad():
-            for group in self.param_groups:
-                found = list[Due]()
-                for p in group["params"]:
-                    if p.grad is not None:
-                        found.append(make_due(p, index, self.state[p], execution))
-                    index += 1
-                if found:
-                    update(found, execution, group)
+    def _step_untraced(self) -> None:
+        self.step_all()
+
+    def _update(self, moving: list[Moving], group: dict[str, Any]) -> None:
+        execution = execution_of(group["rule"])
+        values = values_of(group, execution)
+        step = GroupStep(
+            group["rule"],
+            execution,
+            float(group["lr"]),
+            lambda _: values,
+            seed=group["seed"],
+            maximize=group["maximize"],
+        )
+
+        def make(w: Tensor, index: int) -> Due:
+            return make_due(w, index, self.state[w], execution)
+
+        if group["fused"]:
+            rest = fused_step(self, moving, step, make)
+            if rest is not None:
+                return update_each(rest, step)
+        due = [make(w, index) for w, _, _, index in moving]
+        return update_lists(due, step) if by_lists(group) else update_each(due, step)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, to the last bit.
@@ -201,10 +216,8 @@ class RuleOptimizer(ClosureStep):
                 raise ValueError(
                     f"the state is of rule {group.get('rule')!r}, but this one is {self.defaults['rule']!r}."
                 )
-        forms = [{name: group[name] for name in ("foreach", "fused")} for group in self.param_groups]
-        super().load_state_dict(state_dict)
-        for group, form in zip(self.param_groups, forms, strict=True):
-            group.update(form)
+        with kept_forms(self):
+            super().load_state_dict(state_dict)
         # torch has cast the state to the dtype of the parameters, but half precision is remembered in float32
         parameters = [p for group in self.param_groups for p in group["params"]]
         numbers = [number for group in state_dict["param_groups"] for number in group["params"]]

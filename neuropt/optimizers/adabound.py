@@ -10,11 +10,12 @@ from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas, check_number, scalar
 from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, like, settled, with_decay
+from neuropt.optimizers.dense_optimizer import like, settled, with_decay
 from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer, decayed
 
 
-class AdaBound(DenseOptimizer):
+class AdaBound(PointwiseOptimizer):
     """Begin as Adam and end as SGD: clamp Adam's rate for each element between bounds that meet at final_lr.
 
     m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
@@ -28,7 +29,7 @@ class AdaBound(DenseOptimizer):
     Defaults: lr 0.001, betas (0.9, 0.999), final_lr 0.1, gamma 0.001, eps 1e-08, weight_decay 0.0, base_lr None.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         betas: decay of the averages m and v, each in [0, 1).
         final_lr: the rate of SGD at the end.
         gamma: how fast the bounds close, in (0, 1).
@@ -65,9 +66,11 @@ class AdaBound(DenseOptimizer):
         *,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         own = {"betas": betas, "final_lr": final_lr, "gamma": gamma, "eps": eps, "base_lr": base_lr}
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -107,6 +110,25 @@ class AdaBound(DenseOptimizer):
         low, high = final * (1 - 1 / (group["gamma"] * t + 1)), final * (1 + 1 / (group["gamma"] * t))
         w.sub_(_clamp(step / (v.sqrt() + group["eps"]), low, high) * m)
 
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        g = decayed(group)
+        return f"""
+            exp_avg = beta1 * prev(exp_avg) + (1 - beta1) * {g}
+            exp_avg_sq = beta2 * prev(exp_avg_sq) + (1 - beta2) * {g} ** 2
+            u = clamp(rate / (sqrt(exp_avg_sq) + eps), low, high) * exp_avg"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read: the bounds without lr among them."""
+        beta1, beta2 = group["betas"]
+        rate = (1 - beta2**t) ** 0.5 / (1 - beta1**t)
+        final = group["final_lr"] / group["base_lr"]
+        bounds = {"low": final * (1 - 1 / (group["gamma"] * t + 1)), "high": final * (1 + 1 / (group["gamma"] * t))}
+        own = {"beta1": beta1, "beta2": beta2, "eps": group["eps"], "weight_decay": group["weight_decay"]}
+        return {"rate": rate, **bounds, **own}
+
 
 class AMSBound(AdaBound):
     """AdaBound with the largest second moment so far in place of the present one.
@@ -141,6 +163,16 @@ class AMSBound(AdaBound):
         if torch.is_grad_enabled():  # the next step changes both in place, which autograd must not see
             return s.copy_(torch.maximum(s.clone(), v.clone()))
         return s.copy_(torch.maximum(s, v))
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        g = decayed(group)
+        return f"""
+            exp_avg = beta1 * prev(exp_avg) + (1 - beta1) * {g}
+            exp_avg_sq = beta2 * prev(exp_avg_sq) + (1 - beta2) * {g} ** 2
+            max_exp_avg_sq = max(prev(max_exp_avg_sq), exp_avg_sq)
+            u = clamp(rate / (sqrt(max_exp_avg_sq) + eps), low, high) * exp_avg"""
 
 
 def _clamp(x: Tensor, low: float | Tensor, high: float | Tensor) -> Tensor:

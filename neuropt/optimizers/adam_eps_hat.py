@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas, check_number, scalar
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like, settled, with_decay
+from neuropt.optimizers.dense_optimizer import descend, like, settled, with_decay
 from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer, decayed
 
 
-class AdamEpsHat(DenseOptimizer):
+class AdamEpsHat(PointwiseOptimizer):
     """Adam as the paper's section 2 reorders it: bias is corrected in the rate, and eps joins the uncorrected root.
 
     m = beta1 m + (1 - beta1) g,  v = beta2 v + (1 - beta2) g^2
@@ -24,7 +25,7 @@ class AdamEpsHat(DenseOptimizer):
     Defaults: lr 0.001, betas (0.9, 0.999), eps 1e-07, weight_decay 0.0, which are Keras's.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         betas: decay of the averages m and v, each in [0, 1).
         eps: added to the root of v.
         weight_decay: coupled L2 factor.
@@ -55,8 +56,12 @@ class AdamEpsHat(DenseOptimizer):
         *,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
-        super().__init__(params, {"betas": betas, "eps": eps}, lr, weight_decay, maximize, differentiable)
+        super().__init__(
+            params, {"betas": betas, "eps": eps}, lr, weight_decay, maximize, differentiable, foreach, fused
+        )
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -79,3 +84,25 @@ class AdamEpsHat(DenseOptimizer):
         m, v = settled(group, m, v)
         rate = scalar(group["lr"], w.device) * ((1 - beta2**t) ** 0.5 / (1 - beta1**t))
         descend(w, m / (v.sqrt() + group["eps"]), rate)
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        g = decayed(group)
+        return f"""
+            exp_avg = beta1 * prev(exp_avg) + (1 - beta1) * {g}
+            exp_avg_sq = beta2 * prev(exp_avg_sq) + (1 - beta2) * {g} ** 2
+            u = rate * (exp_avg / (sqrt(exp_avg_sq) + eps))"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        beta1, beta2 = group["betas"]
+        rate = (1 - beta2**t) ** 0.5 / (1 - beta1**t)
+        return {
+            "beta1": beta1,
+            "beta2": beta2,
+            "rate": rate,
+            "eps": group["eps"],
+            "weight_decay": group["weight_decay"],
+        }

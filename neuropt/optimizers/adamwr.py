@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 from neuropt.optimizers.arguments import check_betas, check_number
 from neuropt.optimizers.dense_optimizer import like, settled
 from neuropt.optimizers.loop_optimizer import State
-from neuropt.optimizers.warm_restarts import WarmRestarts, descend_restarted
+from neuropt.optimizers.warm_restarts import WarmRestarts, descend_restarted, restart_numbers
 
 
 class AdamWR(WarmRestarts):
@@ -30,7 +30,7 @@ class AdamWR(WarmRestarts):
     Defaults: lr 0.001, betas (0.9, 0.999), eps 1e-08, weight_decay 0.025, T_mult 1, eta_min 0.0, base_lr None; T_0 must be given.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         betas: decay of the averages m and v, each in [0, 1).
         eps: added to the root of vhat.
         weight_decay: lambda_norm, the normalised decay; the authors use 0.025 and 0.05.
@@ -69,10 +69,12 @@ class AdamWR(WarmRestarts):
         base_lr: float | None = None,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         restarts = {"T_0": T_0, "T_mult": T_mult, "eta_min": eta_min, "base_lr": base_lr}
         own = {"betas": betas, "eps": eps, **restarts}
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -94,3 +96,18 @@ class AdamWR(WarmRestarts):
         v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
         m, v = settled(group, m, v)
         descend_restarted(w, m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + group["eps"]), t, group)
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        return """
+            exp_avg = beta1 * prev(exp_avg) + (1 - beta1) * g
+            exp_avg_sq = beta2 * prev(exp_avg_sq) + (1 - beta2) * g ** 2
+            u = eta * (exp_avg / correction1 / (sqrt(exp_avg_sq / correction2) + eps) + decay * w)"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        beta1, beta2 = group["betas"]
+        corrections = {"correction1": 1 - beta1**t, "correction2": 1 - beta2**t}
+        return {"beta1": beta1, "beta2": beta2, **corrections, "eps": group["eps"], **restart_numbers(t, group)}

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_number
+from neuropt.optimizers.pointwise_optimizer import decayed
 from neuropt.optimizers.sign_decay import SignDecay
 from neuropt.optimizers.sign_momentum import SignMomentum
 
@@ -23,7 +24,7 @@ class AddSign(SignMomentum):
     Defaults: lr 0.1, alpha 1.0, beta 0.9, sign_decay None (f = 1), weight_decay 0.0.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         alpha: the constant, at least 0; the paper uses 1 and 2.
         beta: decay of the average m, in [0, 1).
         sign_decay: f: None (1), "linear" (AddSign-ld), "cosine" (-cd) or "restart" (-rd), over `decay_steps` steps.
@@ -60,6 +61,8 @@ class AddSign(SignMomentum):
         *,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         f = {
             "sign_decay": sign_decay,
@@ -68,7 +71,7 @@ class AddSign(SignMomentum):
             "zero_after": zero_after,
         }
         own = {"alpha": alpha, "beta": beta, **f, "momentum": None}
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -77,7 +80,20 @@ class AddSign(SignMomentum):
         check_number("AddSign(alpha=...)", group["alpha"])
 
     @staticmethod
-    def update(g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> Tensor:
+    def direction(g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> Tensor:
         """Return (alpha + f sign(g) sign(m)) g."""
         u: Tensor = (group["alpha"] + f * g.sign() * m.sign()) * g
         return u
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        g = decayed(group)
+        return f"""
+            momentum_buffer = beta * prev(momentum_buffer) + (1 - beta) * {g}
+            u = (alpha + f * sign({g}) * sign(momentum_buffer)) * {g}"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        return {**super().numbers(t, group), "alpha": group["alpha"]}

@@ -41,16 +41,19 @@ class DenseOptimizer(LoopOptimizer):
                 f"{type(self).__name__} needs dense gradients, but got {g.layout} for a parameter of shape "
                 f"{tuple(w.shape)}; call .to_dense() on it, or use sparse=False in the embedding."
             )
-        real = _real(w)
-        if not state:
-            started = self.start(real, group)
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            state |= {name: torch.view_as_complex(x) if w.is_complex() else x for name, x in started.items()}
+        self.begin(w, state, group)
         state["step"] += 1
         # float32 is too short for beta^t; a number would break the graph of a compiled step
         t: Any = state["step"].double() if torch.compiler.is_compiling() else state["step"].item()
         g = -g if group["maximize"] else g
-        self.update(real, _real(g), {name: _real(x) for name, x in state.items() if name != "step"}, t, group)
+        self.update(real(w), real(g), {name: real(x) for name, x in state.items() if name != "step"}, t, group)
+
+    def begin(self, w: Tensor, state: State, group: dict[str, Any]) -> None:
+        """Fill the state of a parameter that has none."""
+        if not state:
+            started = self.start(real(w), group)
+            state["step"] = torch.zeros((), dtype=torch.float32)
+            state |= {name: torch.view_as_complex(x) if w.is_complex() else x for name, x in started.items()}
 
 
 def like(w: Tensor, value: float = 0.0) -> Tensor:
@@ -78,5 +81,6 @@ def descend(w: Tensor, u: Tensor, lr: float | Tensor) -> None:
     w.sub_(u * scalar(lr, w.device))
 
 
-def _real(x: Tensor) -> Tensor:
+def real(x: Tensor) -> Tensor:
+    """Return a complex tensor as pairs of real numbers, and a real one as it is."""
     return torch.view_as_real(x.resolve_conj()) if x.is_complex() else x

@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like
+from neuropt.optimizers.dense_optimizer import descend, like
 from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer
 
 
-class Lion(DenseOptimizer):
+class Lion(PointwiseOptimizer):
     """Step by the sign of an average, so that every element moves equally far; found by a search over programs.
 
     w = w - lr (sign(beta1 m + (1 - beta1) g) + weight_decay w)
@@ -23,7 +24,7 @@ class Lion(DenseOptimizer):
     Defaults: lr 0.0001, betas (0.9, 0.99), weight_decay 0.0.
 
     Args:
-        params, maximize, differentiable: as in torch's optimizers.
+        params, maximize, differentiable, foreach, fused: as in torch's optimizers.
         lr: as there; a third to a tenth of Adam's.
         betas: of the interpolation and of the average m, each in [0, 1).
         weight_decay: decoupled; three to ten times AdamW's.
@@ -53,9 +54,11 @@ class Lion(DenseOptimizer):
         *,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         own = {"betas": betas}
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -77,3 +80,17 @@ class Lion(DenseOptimizer):
             u = u + w * group["weight_decay"]
         m.mul_(beta2).add_(g * (1 - beta2))
         descend(w, u, group["lr"])
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        decay = " + weight_decay * w" if group["weight_decay"] != 0 else ""
+        return f"""
+            exp_avg = beta2 * prev(exp_avg) + (1 - beta2) * g
+            u = sign(beta1 * prev(exp_avg) + (1 - beta1) * g){decay}"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        beta1, beta2 = group["betas"]
+        return {"beta1": beta1, "beta2": beta2, "weight_decay": group["weight_decay"]}

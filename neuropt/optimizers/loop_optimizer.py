@@ -71,6 +71,10 @@ class LoopOptimizer(ClosureStep):
         """Update every parameter that has a gradient once."""
         with torch.set_grad_enabled(self.defaults["differentiable"]):
             for group in self.param_groups:
-                for w in group["params"]:
-                    if w.grad is not None:
-                        self.step_one(w, w.grad, self.state[w], group)
+                self.step_group(group)
+
+    def step_group(self, group: dict[str, Any]) -> None:
+        """Update every parameter of a group that has a gradient once."""
+        for w in group["params"]:
+            if w.grad is not None:
+                self.step_one(w, w.grad, self.state[w], group)

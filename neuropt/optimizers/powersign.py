@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_number
+from neuropt.optimizers.pointwise_optimizer import decayed
 from neuropt.optimizers.sign_decay import SignDecay
 from neuropt.optimizers.sign_momentum import SignMomentum
 
@@ -25,7 +26,7 @@ class PowerSign(SignMomentum):
     Defaults: lr 0.1, base e, beta 0.9, sign_decay None (f = 1), weight_decay 0.0.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         base: of the power, above 0; the paper uses e and 2.
         beta: decay of the average m, in [0, 1).
         sign_decay: f: None (1), "linear" (PowerSign-ld), "cosine" (-cd) or "restart" (-rd), over `decay_steps` steps.
@@ -62,6 +63,8 @@ class PowerSign(SignMomentum):
         *,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         f = {
             "sign_decay": sign_decay,
@@ -70,7 +73,7 @@ class PowerSign(SignMomentum):
             "zero_after": zero_after,
         }
         own = {"base": base, "beta": beta, **f, "momentum": None}
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -79,6 +82,19 @@ class PowerSign(SignMomentum):
         check_number("PowerSign(base=...)", group["base"], above_low=True)
 
     @staticmethod
-    def update(g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> Tensor:
+    def direction(g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> Tensor:
         """Return base^(f sign(g) sign(m)) g."""
         return torch.pow(group["base"], f * g.sign() * m.sign()) * g
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        g = decayed(group)
+        return f"""
+            momentum_buffer = beta * prev(momentum_buffer) + (1 - beta) * {g}
+            u = base ** (f * sign({g}) * sign(momentum_buffer)) * {g}"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        return {**super().numbers(t, group), "base": group["base"]}

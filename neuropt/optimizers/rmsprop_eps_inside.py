@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_flag, check_number
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like, settled, with_decay
+from neuropt.optimizers.dense_optimizer import descend, like, settled, with_decay
 from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer, decayed
 
 
-class RMSpropEpsInside(DenseOptimizer):
+class RMSpropEpsInside(PointwiseOptimizer):
     """Divide the gradient by the root of its averaged square plus eps.
 
     v = alpha v + (1 - alpha) g^2,  gbar = alpha gbar + (1 - alpha) g
@@ -29,7 +30,7 @@ class RMSpropEpsInside(DenseOptimizer):
     them, Keras has alpha 0.9 and eps 1e-07.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         alpha: decay of the averages v and gbar, in [0, 1).
         eps: added to v, under the root.
         weight_decay: coupled L2 factor.
@@ -66,10 +67,12 @@ class RMSpropEpsInside(DenseOptimizer):
         *,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         averages = {"alpha": alpha, "eps": eps, "initial_accumulator": initial_accumulator}
         own = {**averages, "momentum": momentum, "centered": centered}
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -99,3 +102,20 @@ class RMSpropEpsInside(DenseOptimizer):
         buf.mul_(group["momentum"]).add_(g / (v + group["eps"]).sqrt())
         (u,) = settled(group, buf)
         descend(w, u, group["lr"])
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        g = decayed(group)
+        centered = f"grad_avg = alpha * prev(grad_avg) + (1 - alpha) * {g}" if group["centered"] else ""
+        square = "max(square_avg - grad_avg ** 2, 0)" if group["centered"] else "square_avg"
+        return f"""
+            square_avg = alpha * prev(square_avg) + (1 - alpha) * {g} ** 2
+            {centered}
+            momentum_buffer = momentum * prev(momentum_buffer) + {g} / sqrt({square} + eps)
+            u = momentum_buffer"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        return {name: group[name] for name in ("alpha", "momentum", "eps", "weight_decay")}

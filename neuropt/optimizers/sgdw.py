@@ -9,13 +9,14 @@ from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like, settled
+from neuropt.optimizers.dense_optimizer import descend, like, settled
 from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer
 
 Decay = Literal["lr", "schedule"]
 
 
-class SGDW(DenseOptimizer):
+class SGDW(PointwiseOptimizer):
     """Add gradients up in a decaying sum, and shrink the weights beside it.
 
     buf = momentum buf + g
@@ -29,7 +30,7 @@ class SGDW(DenseOptimizer):
     Defaults: lr 0.001, momentum 0.9, weight_decay 0.01, nesterov False, decay 'lr', base_lr None.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         momentum: decay of the sum, in [0, 1).
         weight_decay: decoupled decay of the weights.
         nesterov: look one step of the sum ahead; needs momentum.
@@ -64,9 +65,11 @@ class SGDW(DenseOptimizer):
         *,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         own = {"momentum": momentum, "nesterov": nesterov, "decay": decay, "base_lr": base_lr}
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -103,3 +106,18 @@ class SGDW(DenseOptimizer):
         if weight_decay != 0:
             u = u + w * weight_decay
         descend(w, u, group["lr"])
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        u = "g + momentum * momentum_buffer" if group["nesterov"] else "momentum_buffer"
+        decay = " + weight_decay * w" if group["weight_decay"] != 0 else ""
+        return f"""
+            momentum_buffer = momentum * prev(momentum_buffer) + g
+            u = {u}{decay}"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        base = group["base_lr"] if group["decay"] == "schedule" else 1.0
+        return {"momentum": group["momentum"], "weight_decay": group["weight_decay"] / base}

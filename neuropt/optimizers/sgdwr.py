@@ -10,7 +10,7 @@ from torch.optim.optimizer import ParamsT
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.dense_optimizer import like, settled
 from neuropt.optimizers.loop_optimizer import State
-from neuropt.optimizers.warm_restarts import WarmRestarts, descend_restarted
+from neuropt.optimizers.warm_restarts import WarmRestarts, descend_restarted, restart_numbers
 
 
 class SGDWR(WarmRestarts):
@@ -27,7 +27,7 @@ class SGDWR(WarmRestarts):
     Defaults: lr 0.001, momentum 0.9, weight_decay 0.025, nesterov False, T_mult 1, eta_min 0.0, base_lr None; T_0 must be given.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         momentum: decay of the sum, in [0, 1).
         weight_decay: lambda_norm, the normalised decay; the authors use 0.025 and 0.05.
         nesterov: look one step of the sum ahead; needs momentum.
@@ -63,10 +63,12 @@ class SGDWR(WarmRestarts):
         base_lr: float | None = None,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         restarts = {"T_0": T_0, "T_mult": T_mult, "eta_min": eta_min, "base_lr": base_lr}
         own = {"momentum": momentum, "nesterov": nesterov, **restarts}
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -91,3 +93,16 @@ class SGDWR(WarmRestarts):
         if group["nesterov"]:
             u = g + u * group["momentum"]
         descend_restarted(w, u, t, group)
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        u = "g + momentum * momentum_buffer" if group["nesterov"] else "momentum_buffer"
+        return f"""
+            momentum_buffer = momentum * prev(momentum_buffer) + g
+            u = eta * ({u} + decay * w)"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        return {"momentum": group["momentum"], **restart_numbers(t, group)}

@@ -15,14 +15,16 @@ import torch
 from torch import Tensor
 
 from neuropt.optimizers.arguments import check_number, scalar
-from neuropt.optimizers.loop_optimizer import LoopOptimizer, State
+from neuropt.optimizers.dense_optimizer import descend, like, with_decay
+from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer
 from neuropt.optimizers.sign_decay import check_sign_decay, sign_decay_at
 
 DECAY = ("sign_decay", "decay_steps", "num_periods", "zero_after")
 """The hyperparameters of f."""
 
 
-class SignMomentum(LoopOptimizer):
+class SignMomentum(PointwiseOptimizer):
     """Step along the gradient, scaled by whether it agrees in sign with its moving average; see `PowerSign` and `AddSign`.
 
     Sparse gradients: m is decayed and updated for all rows, w changes only at the given rows.
@@ -41,30 +43,33 @@ class SignMomentum(LoopOptimizer):
 
     @staticmethod
     @abstractmethod
-    def update(g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> Tensor:
+    def direction(g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> Tensor:
         """Return u of w = w - lr u, for gradients g and averages m of one shape."""
 
-    def step_one(self, w: Tensor, g: Tensor, state: State, group: dict[str, Any]) -> None:
-        """Take f at the steps done before this one, then count this one."""
-        if not state:
-            state["step"] = torch.zeros((), dtype=torch.float32)
-            state["momentum_buffer"] = torch.zeros_like(w, memory_format=torch.preserve_format)
-        f = 1.0
-        if group["sign_decay"] is not None:
-            f = sign_decay_at(state["step"].item(), *(group[name] for name in DECAY))
-        state["step"] += 1
-        step = self._step_dense if g.layout == torch.strided else self._step_sparse
-        step(w, g, state["momentum_buffer"], f, group)
+    @staticmethod
+    def start(w: Tensor, group: dict[str, Any]) -> State:
+        """m = 0."""
+        return {"momentum_buffer": like(w)}
 
-    def _step_dense(self, w: Tensor, g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> None:
-        g = -g if group["maximize"] else g
-        if group["weight_decay"] != 0:
-            g = g.add(w, alpha=group["weight_decay"])
-        if w.is_complex():  # real and imaginary parts are coordinates of their own
-            w, g, m = (torch.view_as_real(x) for x in (w, g, m))
-        beta = _beta(group)
+    @classmethod
+    def update(cls, w: Tensor, g: Tensor, state: State, t: Any, group: dict[str, Any]) -> None:
+        """Update m, and descend along the direction with the new one."""
+        g, m, beta = with_decay(g, w, group), state["momentum_buffer"], _beta(group)
         m.mul_(beta).add_(g, alpha=1 - beta)
-        w.sub_(self.update(g, m, f, group) * scalar(group["lr"], w.device))
+        descend(w, cls.direction(g, m, _f(t, group), group), group["lr"])
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        return {"beta": _beta(group), "f": _f(t, group), "weight_decay": group["weight_decay"]}
+
+    def step_one(self, w: Tensor, g: Tensor, state: State, group: dict[str, Any]) -> None:
+        """Update dense and sparse views of what there is."""
+        if g.layout == torch.strided:
+            return super().step_one(w, g, state, group)
+        self.begin(w, state, group)
+        state["step"] += 1
+        self._step_sparse(w, g, state["momentum_buffer"], _f(state["step"].item(), group), group)
 
     def _step_sparse(self, w: Tensor, g: Tensor, m: Tensor, f: float, group: dict[str, Any]) -> None:
         if g.layout != torch.sparse_coo:
@@ -83,9 +88,14 @@ class SignMomentum(LoopOptimizer):
         beta = _beta(group)
         m.mul_(beta)
         m[rows] = m[rows].add(values, alpha=1 - beta)
-        w[rows] = w[rows] - self.update(values, m[rows], f, group) * scalar(group["lr"], w.device)
+        w[rows] = w[rows] - self.direction(values, m[rows], f, group) * scalar(group["lr"], w.device)
 
 
 def _beta(group: dict[str, Any]) -> float:
     beta: float = group["beta"] if group["momentum"] is None else group["momentum"]
     return beta
+
+
+def _f(t: Any, group: dict[str, Any]) -> float:
+    """Return f at the steps done before step t."""
+    return 1.0 if group["sign_decay"] is None else sign_decay_at(float(t) - 1.0, *(group[name] for name in DECAY))

@@ -23,10 +23,11 @@ from torch import Tensor
 
 from neuropt.optimizers.arguments import check_integer, check_number, scalar
 from neuropt.optimizers.base_lr import base_lr_of
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend
+from neuropt.optimizers.dense_optimizer import descend
+from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer
 
 
-class WarmRestarts(DenseOptimizer):
+class WarmRestarts(PointwiseOptimizer):
     """An optimizer with T_0, T_mult, eta_min and base_lr in its groups; see `AdamWR` and `SGDWR`."""
 
     @classmethod
@@ -76,3 +77,9 @@ def restarted(t: Any, group: dict[str, Any]) -> tuple[Any, Any]:
     cos = (torch if isinstance(T_cur, Tensor) else math).cos
     eta = group["eta_min"] + (1 - group["eta_min"]) * (1 + cos(math.pi * T_cur / T_i)) / 2
     return eta, group["weight_decay"] / T_i**0.5
+
+
+def restart_numbers(t: float, group: dict[str, Any]) -> dict[str, float]:
+    """Return eta, and the decay of u = eta (... + decay w), of step t counted from 1."""
+    eta, decay = restarted(t, group)
+    return {"eta": eta, "decay": decay / group["base_lr"]}

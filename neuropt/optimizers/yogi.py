@@ -8,11 +8,12 @@ from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
 from neuropt.optimizers.arguments import check_betas, check_number
-from neuropt.optimizers.dense_optimizer import DenseOptimizer, descend, like, settled, with_decay
+from neuropt.optimizers.dense_optimizer import descend, like, settled, with_decay
 from neuropt.optimizers.loop_optimizer import State
+from neuropt.optimizers.pointwise_optimizer import PointwiseOptimizer, decayed
 
 
-class Yogi(DenseOptimizer):
+class Yogi(PointwiseOptimizer):
     """Move the second moment towards g^2 by steps of (1 - beta2) g^2, so that a few large gradients are not soon forgotten.
 
     m = beta1 m + (1 - beta1) g,  v = v - (1 - beta2) sign(v - g^2) g^2
@@ -24,7 +25,7 @@ class Yogi(DenseOptimizer):
     Defaults: lr 0.01, betas (0.9, 0.999), eps 0.001, weight_decay 0.0, initial_accumulator 1e-06, initial_momentum None.
 
     Args:
-        params, lr, maximize, differentiable: as in torch's optimizers.
+        params, lr, maximize, differentiable, foreach, fused: as in torch's optimizers.
         betas: decay of m and rate of v, each in [0, 1).
         eps: added to the denominator.
         weight_decay: coupled L2 factor.
@@ -59,6 +60,8 @@ class Yogi(DenseOptimizer):
         *,
         maximize: bool = False,
         differentiable: bool = False,
+        foreach: bool | None = None,
+        fused: bool | None = None,
     ) -> None:
         own = {
             "betas": betas,
@@ -66,7 +69,7 @@ class Yogi(DenseOptimizer):
             "initial_accumulator": initial_accumulator,
             "initial_momentum": initial_momentum,
         }
-        super().__init__(params, own, lr, weight_decay, maximize, differentiable)
+        super().__init__(params, own, lr, weight_decay, maximize, differentiable, foreach, fused)
 
     @classmethod
     def check_own(cls, group: dict[str, Any]) -> None:
@@ -94,3 +97,25 @@ class Yogi(DenseOptimizer):
         v.sub_((v - square).sign() * square * (1 - beta2))
         m, v = settled(group, m, v)
         descend(w, m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + group["eps"]), group["lr"])
+
+    @classmethod
+    def rule(cls, group: dict[str, Any]) -> str:
+        """The step as equations."""
+        g = decayed(group)
+        return f"""
+            exp_avg = beta1 * prev(exp_avg) + (1 - beta1) * {g}
+            exp_avg_sq = prev(exp_avg_sq) - (1 - beta2) * sign(prev(exp_avg_sq) - {g} ** 2) * {g} ** 2
+            u = exp_avg / correction1 / (sqrt(exp_avg_sq / correction2) + eps)"""
+
+    @classmethod
+    def numbers(cls, t: float, group: dict[str, Any]) -> dict[str, float]:
+        """What the equations read."""
+        beta1, beta2 = group["betas"]
+        corrections = {"correction1": 1 - beta1**t, "correction2": 1 - beta2**t}
+        return {
+            "beta1": beta1,
+            "beta2": beta2,
+            **corrections,
+            "eps": group["eps"],
+            "weight_decay": group["weight_decay"],
+        }

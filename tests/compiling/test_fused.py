@@ -223,7 +223,7 @@ def test_both_forms_at_once_are_refused() -> None:
     w = torch.ones(2, requires_grad=True)
     with pytest.raises(ValueError, match="foreach=True, fused=True"):
         RuleOptimizer([w], "g", foreach=True, fused=True)
-    with pytest.raises(TypeError, match=r"RuleOptimizer\(fused=\.\.\.\) must be True or False, but got 1"):
+    with pytest.raises(TypeError, match=r"RuleOptimizer\(fused=\.\.\.\) must be True, False or None, but got 1"):
         RuleOptimizer([w], "g", fused=1)  # type: ignore[arg-type]
 
 
@@ -232,15 +232,16 @@ def test_without_a_compiler_there_is_one_warning_and_the_loop(tmp_path: Path) ->
     script = """
         import warnings, torch
         from neuropt import RuleOptimizer
-        a, b = (torch.ones(9, requires_grad=True) for _ in range(2))
-        fused, loop = RuleOptimizer([a], "adam", fused=True), RuleOptimizer([b], "adam")
+        from neuropt.optimizers import Lion
+        a, b, c, d = (torch.ones(9, requires_grad=True) for _ in range(4))
+        forms = [RuleOptimizer([a], "adam", fused=True), RuleOptimizer([b], "adam"), Lion([c], fused=True), Lion([d])]
         with warnings.catch_warnings(record=True) as seen:
             warnings.simplefilter("always")
             for _ in range(3):
-                for w, optimizer in ((a, fused), (b, loop)):
+                for w, optimizer in zip((a, b, c, d), forms):
                     w.grad = torch.ones(9)
                     optimizer.step()
-        assert torch.equal(a, b)
+        assert torch.equal(a, b) and torch.equal(c, d)
         print(*(warning.message for warning in seen), sep="\\n")
     """
     env = {**os.environ, "PATH": "", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}

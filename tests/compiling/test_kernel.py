@@ -30,7 +30,7 @@ GIVEN = {"t": 3.0, "T": 10.0, "lr": 0.5, "beta": 0.9}
 
 
 def kernel(program: Program, maximize: bool = False) -> Kernel:
-    return Kernel(program, torch.float64, CPU, maximize)
+    return Kernel(program, torch.float64, torch.float64, CPU, maximize)
 
 
 def test_every_primitive_has_a_row() -> None:

@@ -16,6 +16,7 @@ from torch import Tensor, optim
 import neuropt.optimizers
 from neuropt import RuleOptimizer, create_optimizer, parse_rule, zoo
 from neuropt.optimizers import AddSign, PowerSign, create_named, named_optimizers
+from neuropt.optimizers.catalogue import EXECUTION
 from neuropt.optimizers.lstm_weights import network_text
 from neuropt.optimizers.ranges import is_torchs
 
@@ -99,7 +100,7 @@ def test_a_docstring_says_the_defaults_of_the_signature_and_the_source(cls: Any)
     for p in list(inspect.signature(cls).parameters.values())[1:]:
         if p.default is math.e:
             assert f"{p.name} e" in said
-        elif p.name not in ("maximize", "differentiable", "decay_steps", "num_periods", "zero_after"):
+        elif p.name not in ("maximize", *EXECUTION, "decay_steps", "num_periods", "zero_after"):
             assert (f"{p.name} must be given" if p.default is p.empty else f"{p.name} {p.default!r}") in said
 
 
