@@ -13,6 +13,8 @@ Reward = Literal["accuracy", "loss"]
 Grid = Literal["scaled", "paper"]
 Executor = Literal["tune", "in-process"]
 Batched = Literal["auto", "yes", "no"]
+Form = Literal["auto", "population", "plain", "rows", "channels-last", "batched", "compiled"]
+Precision = Literal["float32", "bf16"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,14 @@ class SearchConfig:
     """with deterministic: trials that may be under way at a time"""
     batched: Batched = "auto"
     """train children in one buffer, or one at a time; auto leaves it to the task's model"""
+    form: Form = "auto"
+    """how children are trained; auto: population for an MLP, else the fastest, measured once and kept in the user's cache"""
+    device: str = "cpu"
+    """cpu, or with executor in-process cuda or cuda:NUMBER"""
+    precision: Precision = "float32"
+    """of forward and backward passes: float32, or bf16 products (autocast)"""
+    rules_together: int | None = None
+    """rules that share a buffer; None: what stays in a CPU's cache, or what fits into a GPU's free memory"""
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -96,12 +106,13 @@ class SearchConfig:
             _check_whole("rules_per_trial", self.rules_per_trial, 1)
         elif self.deterministic:
             raise ValueError("rules_per_trial must be a number with deterministic, since auto is a measurement")
-        for name in ("groups", "steps", "workers"):
+        for name in ("groups", "steps", "workers", "rules_together"):
             if getattr(self, name) is not None:
                 _check_whole(name, getattr(self, name), 1)
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be a whole number from 0 to 2^31 - 1, but got {self.seed!r}")
         choices = {"reward": Reward, "grid": Grid, "executor": Executor, "batched": Batched}
+        choices |= {"form": Form, "precision": Precision}
         for name, choice in choices.items():
             valid: tuple[str, ...] = choice.__args__  # type: ignore[attr-defined]  # of a Literal
             if getattr(self, name) not in valid:
@@ -112,10 +123,21 @@ class SearchConfig:
                 raise ValueError(f"{name} must be a positive number, but got {limit!r}")
             if limit is not None and name.endswith("per_child") and limit > 1 and limit % 1:
                 raise ValueError(f"{name} must be a fraction of 1 or a whole number, but got {limit!r}")
+        self._check_form()
         for name in NEED_TUNE:
             if getattr(self, name) is not None and self.executor != "tune":
                 why = "; this process cannot end a child that it trains itself" if name.startswith("child") else ""
                 raise ValueError(f"{name} needs executor tune, but got executor in-process{why}")
+
+    def _check_form(self) -> None:
+        if self.form != "auto" and self.batched != "auto":
+            raise ValueError(f"form {self.form} says how children are trained; leave out batched {self.batched}")
+        if self.precision != "float32" and (self.form == "population" or self.batched == "yes"):
+            raise ValueError(f"a population trains in float32 only; for precision {self.precision} choose another form")
+        if self.device != "cpu" and self.executor != "in-process":
+            raise ValueError(f"device {self.device} needs executor in-process; workers of Ray train on CPUs")
+        if self.device != "cpu" and self.deterministic:
+            raise ValueError(f"deterministic needs device cpu: on {self.device} sums are taken in any order")
 
     def to_toml(self) -> str:
         """Return the record as TOML; what is None is left out."""

@@ -3,6 +3,9 @@
 The rule and the vocabulary are compared as graphs, so that names, order and shortenings do not matter: `m / (1 - 0.9 ** (t + 1))` is
 the operand `mhat`. A value is an operand, an earlier result, or a group b(u1(a), u2(c)) whose two sides are found in the same way; the
 search goes from the update down, as far as the groups reach. A rule of fewer groups than the space has is handed on by `x` groups.
+
+Two things are not as the graph has them: in a rule that remembers its update, `u = 0.9 * prev(u) + adam`, the previous update is the
+operand `prev(u)`; and `x + 0 * w`, a weight decay that is switched off, is x.
 """
 
 from __future__ import annotations
@@ -11,16 +14,17 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from search_space.expression import Expression, substitute
-from search_space.graph import Node, expression_node, make_node, rule_graph
+from search_space.expression import Expression, Previous, Symbol, rebuild, substitute
+from search_space.graph import Node, expression_node, make_node, order, rule_graph
 from search_space.identity import identify_node
 from search_space.primitives import COMMUTATIVE
-from search_space.rule import Rule
+from search_space.rule import RESULT, Rule
 
 MAX_VISITS = 20_000
 Group = tuple[int, int, int, int, int]
 Bindings = dict[str, Node]
 _E = make_node("number", (), math.e).value  # as graphs hold it
+_PREVIOUS_UPDATE = Symbol("the previous update")  # an input, to the patterns
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Encoder:
         self, groups: int, operands: Sequence[Expression], unary: Sequence[Expression], binary: Sequence[Expression]
     ) -> None:
         self.groups = groups
+        operands = [rebuild(e, _marked) for e in operands]
         self.operands = {expression_node(e).key: token for token, e in reversed(list(enumerate(operands)))}
         self.count = len(operands)
         self.sides: dict[bytes, list[tuple[int, int]]] = {}  # what a function makes of an operand, simplified
@@ -56,10 +61,11 @@ class Encoder:
         """Return the first allowed string found that decodes to `rule`."""
         root = rule_graph(rule)
         self.visits = 0
-        for found in self.group(root, _Found(), 0):
-            for tokens in self.padded(found):
-                if allows(tokens) and _same(rule_graph(decode(tokens)), root):
-                    return tokens
+        for form in _whole_forms(root):
+            for found in self.group(form, _Found(), 0):
+                for tokens in self.padded(found):
+                    if allows(tokens) and _same(rule_graph(decode(tokens)), root):
+                        return tokens
         return None
 
     def padded(self, found: _Found) -> Iterator[tuple[int, ...]]:
@@ -119,6 +125,53 @@ class Encoder:
         return _Found(groups, (*found.keys, node.key), self.count + len(groups) - 1)
 
 
+def _marked(expression: Expression) -> Expression:
+    match expression:
+        case Previous(name, start) if name == RESULT and start == 0.0:
+            return _PREVIOUS_UPDATE
+        case _:
+            return expression
+
+
+def _whole_forms(root: Node) -> Iterator[Node]:
+    """Yield an update as what vocabularies are made of."""
+    root = _changed(root, _without_nothing)
+    yield root
+    match root:
+        case Node("recurrence", (body,), (0, (0.0,))):  # u = ... prev(u) ...
+            yield _changed(body, _unrolled)
+
+
+def _without_nothing(node: Node) -> Node:
+    match node:
+        case Node("+", (x, Node("*", (a, b)))) | Node("+", (Node("*", (a, b)), x)) if _is_zero(a) or _is_zero(b):
+            return x  # x + 0 * w: one value where w is finite
+        case _:
+            return node
+
+
+def _is_zero(node: Node) -> bool:
+    return node.function == "number" and node.value == 0.0
+
+
+def _unrolled(node: Node) -> Node:
+    return (
+        make_node("input", (), _PREVIOUS_UPDATE.name)
+        if node.function == "previous" and node.value == (0, 0.0)
+        else node
+    )
+
+
+def _changed(root: Node, change: Callable[[Node], Node]) -> Node:
+    """Return the graph with `change` applied to every node, arguments first; what is inside of a recurrence stays."""
+    known: dict[bytes, Node] = {}
+    for node, _ in order(root, lambda n: n.function == "recurrence"):
+        arguments = node.arguments if node.function == "recurrence" else tuple([known[a.key] for a in node.arguments])
+        same = all(a is b for a, b in zip(arguments, node.arguments, strict=True))
+        known[node.key] = change(node if same else make_node(node.function, arguments, node.value))
+    return known[root.key]
+
+
 def _is_x(pattern: Node) -> bool:
     return pattern.function == "input" and pattern.value == "x"
 
@@ -127,6 +180,8 @@ def _match(pattern: Node, node: Node, bindings: Bindings) -> Iterator[Bindings]:
     """Yield the ways in which `pattern`, a graph with inputs x and y, is `node`."""
     if pattern.function == "input" and pattern.value in ("x", "y"):
         bound = bindings.get(str(pattern.value))
+        if node.is_open:
+            return  # a part of a recurrence is no value
         if bound is None:
             yield bindings | {str(pattern.value): node}
         elif bound.key == node.key:
@@ -158,6 +213,8 @@ def _subtracted(pattern: Node, node: Node) -> tuple[Node, Node] | None:
 def _forms(node: Node) -> Iterator[Node]:
     """Yield `node` and what simplification may have made it from, by moving a minus sign."""
     yield node
+    if node.never_negative and not node.is_open:
+        yield make_node("abs", (node,))
     match node.function, node.arguments:
         case "**", (Node("number", value=float(c)), b) if c == _E:  # e ** b is exp(b)
             yield make_node("exp", (b,))
@@ -166,6 +223,9 @@ def _forms(node: Node) -> Iterator[Node]:
         case "+", (a, b):  # a + b is a - (-b)
             yield make_node("-", (a, _negative(b)))
             yield make_node("-", (b, _negative(a)))
+        case "*", (Node("*", (a, b)), c) | (c, Node("*", (a, b))):  # (a b) c is a (b c) and b (a c)
+            yield make_node("*", (a, make_node("*", (b, c))))
+            yield make_node("*", (b, make_node("*", (a, c))))
         case "*", (Node("number", value=float(c)), b) | (b, Node("number", value=float(c))) if c < 0.0:
             yield make_node("neg", (make_node("*", (make_node("number", (), -c), b)),))
         case "neg", (Node("*" | "/" as function, (a, b)),):  # -(a b) is (-a) b and a (-b)

@@ -11,7 +11,7 @@ are one module each.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import assert_never
 
 
@@ -84,8 +84,9 @@ def rebuild(expression: Expression, change: Callable[[Expression], Expression]) 
         case Number() | Symbol() | Previous():
             return change(expression)
         case Call():
-            arguments = tuple(rebuild(argument, change) for argument in expression.arguments)
-            return change(expression if arguments == expression.arguments else replace(expression, arguments=arguments))
+            arguments = tuple([rebuild(argument, change) for argument in expression.arguments])
+            same = arguments == expression.arguments
+            return change(expression if same else Call(expression.function, arguments, expression.draw))
         case _:
             assert_never(expression)
 

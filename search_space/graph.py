@@ -11,11 +11,13 @@ identity of the rule, and the keys let values computed for one rule serve the ne
 
 from __future__ import annotations
 
+import math
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +45,8 @@ class Node:
         key: hash of all that.
         is_open: whether it contains a `previous` whose recurrence is not yet closed around it.
         uses_gradient: whether g is below it.
+        never_negative: whether its value is positive, 0 (not -0) or NaN for all inputs, as far as its form tells; for an open node,
+            if that holds for what it reads of the past.
     """
 
     function: str
@@ -51,6 +55,7 @@ class Node:
     key: bytes
     is_open: bool = field(default=False)
     uses_gradient: bool = field(default=False)
+    never_negative: bool = field(default=False)
 
 
 def make_node(function: str, arguments: tuple[Node, ...] = (), value: object = None) -> Node:
@@ -66,7 +71,48 @@ def make_node(function: str, arguments: tuple[Node, ...] = (), value: object = N
     closes = function == "recurrence"
     is_open = function == "previous" or (not closes and any(a.is_open for a in arguments))
     uses_gradient = (function == "input" and value == "g") or any(a.uses_gradient for a in arguments)
-    return Node(function, arguments, value, key, is_open, uses_gradient)
+    never_negative = _is_never_negative(function, arguments, value)
+    return Node(function, arguments, value, key, is_open, uses_gradient, never_negative)
+
+
+_NEVER_NEGATIVE = frozenset({"abs", "exp", "pow_abs", "norm"})
+_KEEP_POSITIVE = frozenset({"+", "*", "/", "max", "min"})
+
+
+def _is_never_negative(function: str, arguments: tuple[Node, ...], value: Any) -> bool:
+    """Squares are never negative, so are averages and maxima of squares, by induction over the steps, and bias corrections."""
+    if function in _KEEP_POSITIVE:
+        return arguments[0].never_negative and arguments[1].never_negative
+    match function:
+        case "number":
+            return math.copysign(1.0, value) > 0.0
+        case "input":
+            return value in ("t", "T")
+        case "previous":
+            return True
+        case "recurrence":
+            return all(a.never_negative for a in arguments) and all(
+                math.copysign(1.0, start) > 0.0 for start in value[1]
+            )
+        case "delayed":
+            return arguments[0].never_negative and math.copysign(1.0, value) > 0.0
+        case "**":  # an even power
+            power = arguments[1].value
+            return isinstance(power, float) and power > 0.0 and power % 2.0 == 0.0
+        case "-":  # 1 - beta^(t+1)
+            one, power = arguments
+            return (
+                one.value == 1.0
+                and power.function == "**"
+                and _is_share(power.arguments[0])
+                and power.arguments[1].never_negative
+            )
+        case _:
+            return function in _NEVER_NEGATIVE
+
+
+def _is_share(node: Node) -> bool:
+    return isinstance(node.value, float) and 0.0 <= node.value <= 1.0
 
 
 def rule_graph(rule: Rule) -> Node:
@@ -214,6 +260,8 @@ class _Builder:
 
 def _computed(function: str, arguments: tuple[Node, ...]) -> Node:
     """Return a primitive's node, folded to a number where all its arguments are."""
+    if function == "abs" and arguments[0].never_negative and not arguments[0].is_open:  # |g^2| is g^2
+        return arguments[0]
     if arguments[0].function == "number" and PRIMITIVES[function].kind == "pointwise":
         numbers = [a.value for a in arguments if a.function == "number"]
         if len(numbers) == len(arguments):
@@ -225,11 +273,14 @@ def _computed(function: str, arguments: tuple[Node, ...]) -> Node:
 
 
 def _remembering(function: str, arguments: tuple[Node, ...]) -> Node:
-    """Return the recurrence of `ema`, `debiased`, `cumsum` or `cummax`, as `sugar` writes it."""
+    """Return the node of `ema`, `debiased`, `cumsum`, `cummax` or `delay`, as `sugar` writes it."""
     previous = make_node("previous", (), (0, 0.0))
     x = arguments[0]
+    if function == "delay":
+        return make_node("delayed", (x,), 0.0)
     if function in ("cumsum", "cummax"):
-        body = make_node("+" if function == "cumsum" else "max", (previous, x))
+        decayed = make_node("*", (arguments[1], previous)) if len(arguments) == 2 else previous
+        body = make_node("+" if function == "cumsum" else "max", (decayed, x))
         return make_node("recurrence", (body,), (0, (0.0,)))
     beta, one = arguments[1], make_node("number", (), 1.0)
     rest = _computed("-", (one, beta))

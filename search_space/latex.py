@@ -14,7 +14,7 @@ import re
 from typing import Any, assert_never
 
 from search_space.expression import Call, Expression, Number, Previous, Symbol
-from search_space.primitives import PRIMITIVES
+from search_space.primitives import COMPARISON, PRIMITIVES
 from search_space.printing import print_number
 from search_space.rule import INPUTS, READY, Rule
 
@@ -69,6 +69,9 @@ def _formula(sympy: Any, expression: Expression, constants: set[str]) -> Any:
                 later = 0 if function == "neg" else 1
                 for i in range(later, len(parts)):
                     parts[i] = _enclosed(sympy, parts[i]) if _is_negative(arguments[i]) else parts[i]
+            if function in PRIMITIVES and PRIMITIVES[function].precedence == COMPARISON:
+                # as they are: sympy would solve conditions for what stands inside of others, and may fail
+                parts = [sympy.Symbol(sympy.latex(part, order="none")) for part in parts]
             if function in PRIMITIVES:
                 return PRIMITIVES[function].sympy(sympy, *parts)
             return sympy.Function(function)(*parts)

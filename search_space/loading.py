@@ -32,7 +32,7 @@ def list_spaces() -> dict[str, str]:
     """Return the spaces that ship: name -> description.
 
     >>> sorted(list_spaces())
-    ['arxiv2017', 'icml2017', 'tiny']
+    ['arxiv2017', 'extended', 'icml2017', 'tiny']
     """
     return {path.stem: str(_read(path)["description"]) for path in sorted(FOLDER.glob("*.toml"))}
 

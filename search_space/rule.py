@@ -32,7 +32,7 @@ MAX_DEPTH = 100
 MAX_NODES = 5_000
 MAX_DRAWS = 1_000
 
-REMEMBERING = {"ema": (2,), "debiased": (2,), "cumsum": (1,), "cummax": (1,)}
+REMEMBERING = {"ema": (2,), "debiased": (2,), "cumsum": (1, 2), "cummax": (1, 2), "delay": (1,)}
 """Functions that become equations of their own (see `sugar`), with the numbers of arguments they take."""
 DECAYS = {"ld": (), "cd": (1, 2), "rd": (1, 2)}
 """Decay functions of t and T; each may also stand alone, as `cd`."""

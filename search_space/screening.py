@@ -72,10 +72,11 @@ def screen_node(root: Node, trajectory: Trajectory) -> Screening:
     if not root.uses_gradient or _same_for_all_gradients(root):
         return Screening(False, "does not use the gradient", 1, 0.0, 0.0)
     u = trajectory.values(root)
-    scale = float(np.abs(u).mean())
+    sizes = np.abs(u)
+    scale = float(sizes.mean())
     if not np.isfinite(scale):
         return Screening(False, "not finite on the trajectory", 1, scale, 0.0)
-    if np.abs(u).max() > LARGEST:
+    if sizes.max() > LARGEST:
         return Screening(False, "explodes on the trajectory", 1, scale, 0.0)
     cosine = mean_cosine(u, trajectory)
     sign = -1 if cosine < 0.0 else 1
@@ -144,11 +145,8 @@ def mean_cosine(update: Array, trajectory: Trajectory) -> float:
 
 def _descends(root: Node, sign: int, scale: float, trajectory: Trajectory) -> bool:
     """Whether f = 1/2 sum h w^2 goes down from the task's size of w, with gradients of the task's size, at one of `RATES`."""
-    size_w, size_g = trajectory.sizes
-    curvature = np.geomspace(0.3, 3.0, _ELEMENTS) * (size_g / size_w)
-    w = np.broadcast_to(size_w * draws.normal(_ELEMENTS, 5, 0, 0, 0), (len(RATES), _ELEMENTS))
-    rates = np.array(RATES)[:, None] * (size_w / scale)
-    loss = np.square(w) @ curvature
+    curvature, w, loss = _quadratic(*trajectory.sizes)
+    rates = np.array(RATES)[:, None] * (trajectory.sizes[0] / scale)
     program = Program(root, lambda n: n.function in ("input", "normal", "uniform"))
     registers = program.start([None] * len(program.inputs))
     values: dict[str, Any] = {"T": float(DESCENT_STEPS), "lr": rates}
@@ -159,6 +157,14 @@ def _descends(root: Node, sign: int, scale: float, trajectory: Trajectory) -> bo
                 registers[i] = _input(node, values, t)
             w = w - rates * sign * program.step(registers)
         return bool((np.square(w) @ curvature < (1.0 - LEAST_DESCENT) * loss).any())
+
+
+@cache
+def _quadratic(size_w: float, size_g: float) -> tuple[Array, Array, Array]:
+    """Return its curvature h (elements,), where it starts, (rates, elements), and twice its value there (rates,)."""
+    curvature = np.geomspace(0.3, 3.0, _ELEMENTS) * (size_g / size_w)
+    w = np.broadcast_to(size_w * draws.normal(_ELEMENTS, 5, 0, 0, 0), (len(RATES), _ELEMENTS))
+    return curvature, w, np.square(w) @ curvature
 
 
 def _input(node: Node, values: Mapping[str, Any], t: int) -> Any:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from operator import is_
 from typing import cast
 
 import numpy as np
@@ -89,15 +90,21 @@ class Simplifier:
         if not isinstance(expression, Call):
             return expression
         arguments = tuple([self(argument) for argument in expression.arguments])
+        if all(map(is_, arguments, expression.arguments)):  # what is simple stays one object, which compares at once
+            return self.shortened(expression)
         return self.make(expression.function, *arguments, draw=expression.draw)
 
     def make(self, function: str, *arguments: Expression, draw: int | None = None) -> Expression:
         """Return the call of simplified arguments, itself simplified."""
+        return self.shortened(Call(function, arguments, draw))
+
+    def shortened(self, call: Call) -> Expression:
+        """Return a call whose arguments are simplified, itself simplified."""
+        function, arguments = call.function, call.arguments
         if function in _FOLDED and all(isinstance(argument, Number) for argument in arguments):
             folded = _fold(function, arguments)
             if folded is not None:
                 return folded
-        call = Call(function, arguments, draw)
         row = self.rows.get(function)
         shorter = row(call, *arguments) if row is not None else None
         return call if shorter is None else shorter

@@ -11,6 +11,7 @@ Three shortenings, each an example of its kind:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from search_space.expression import Call, Expression, Number, Previous, Symbol, walk
@@ -26,6 +27,20 @@ def _call(function: str, *arguments: Expression) -> Call:
 def ema(name: str, x: Expression, beta: Expression) -> Expression:
     """m = beta prev(m) + (1 - beta) x, from 0."""
     return _call("+", _call("*", beta, Previous(name)), _call("*", _call("-", _ONE, beta), x))
+
+
+def cumsum(name: str, x: Expression, decay: Expression | None = None) -> Expression:
+    """s = decay prev(s) + x, from 0; decay is 1 if left out. With decay 0.9 it is momentum's buffer."""
+    return _call("+", _decayed(name, decay), x)
+
+
+def cummax(name: str, x: Expression, decay: Expression | None = None) -> Expression:
+    """n = max(decay prev(n), x), from 0; decay is 1 if left out. With decay 0.999 and |g| it is Adamax's norm."""
+    return _call("max", _decayed(name, decay), x)
+
+
+def _decayed(name: str, decay: Expression | None) -> Expression:
+    return Previous(name) if decay is None else _call("*", decay, Previous(name))
 
 
 def bias_correction(beta: Expression) -> Expression:
@@ -56,6 +71,7 @@ def restart_decay(periods: Expression = _ONE, zero_after: Expression | None = No
     return _zero_after(_call("*", _HALF, _call("+", _ONE, wave)), _call("/", travelled, _T), zero_after)
 
 
+_RECURRENCES: dict[str, Callable[..., Expression]] = {"ema": ema, "cumsum": cumsum, "cummax": cummax}
 DECAY_FORMULAS = {"ld": linear_decay, "cd": cosine_decay, "rd": restart_decay}
 
 
@@ -139,17 +155,18 @@ class _Expansion:
 
     def remember(self, function: str, arguments: tuple[Expression, ...], name: str) -> Expression:
         """Return the recurrence itself where it is a whole equation, else the name of an equation made for it."""
+        if function == "delay":
+            return self.delay(arguments[0])
         own = name or self.fresh(function)
-        match function:
-            case "ema":
-                recurrence = ema(own, *arguments)
-            case "cumsum":
-                recurrence = _call("+", Previous(own), *arguments)
-            case "cummax":
-                recurrence = _call("max", Previous(own), *arguments)
-            case _:
-                raise AssertionError(function)
+        recurrence = _RECURRENCES[function](own, *arguments)
         if name:
             return recurrence
         self.equations.append(Equation(own, recurrence))
         return Symbol(own)
+
+    def delay(self, x: Expression) -> Expression:
+        """Return x one step ago, 0 at first: the past of an equation made for it."""
+        own = self.fresh("delay")
+        # a number alone would read back as a hyperparameter, which has no past
+        self.equations.append(Equation(own, _call("*", _ONE, x) if isinstance(x, Number) else x))
+        return Previous(own)

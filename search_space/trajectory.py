@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -150,6 +150,7 @@ class Trajectory:
         t = np.arange(steps, dtype=np.float64)[:, None]
         inputs = {"g": self.gradients, "w": self.weights, "t": t, "T": float(steps), "lr": self.learning_rate}
 
+        @lru_cache(maxsize=16)  # kept when values are forgotten: rules with noise or drop share the first few
         def draw(kind: str, number: int) -> Array:
             source = draws.normal if kind == "normal" else draws.uniform
             return np.stack([source(elements, 0, 0, number, step) for step in range(steps)])

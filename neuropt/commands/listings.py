@@ -18,10 +18,24 @@ class Spaces:
     """print JSON"""
 
     def __call__(self) -> None:
-        """Print them."""
-        from search_space import list_spaces
+        """Print them, with their own numbers of groups, the sizes of their vocabularies, and how many strings their constraints allow."""
+        from search_space import list_spaces, load_space
 
-        print_rows([{"name": name, "description": text} for name, text in list_spaces().items()], self.json)
+        print_rows(
+            [
+                {
+                    "name": space.name,
+                    "groups": space.groups,
+                    "operands": len(space.operands),
+                    "unary": len(space.unary),
+                    "binary": len(space.binary),
+                    "strings": space.allowed_size,
+                    "description": space.description,
+                }
+                for space in map(load_space, list_spaces())
+            ],
+            self.json,
+        )
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ from neuropt.training.work import Done, Job, Work
 CHILD_SEEDS = 10_000
 """Children of a search with seed s are trained on seeds 10,000 s', 10,000 s' + 1, ...; see `child_seeds`."""
 
+BATCHED = {"auto": None, "yes": True, "no": False}
+"""What `SearchConfig.batched` means to `train_rules`."""
+
 
 def child_seeds(config: SearchConfig) -> tuple[int, ...]:
     """Return the seeds that every rule of a search is trained on."""
@@ -123,8 +126,18 @@ class SearchEngine:
         jobs = tuple(
             Job(row.rule, learning_rates(self.config.grid, row.scale or 1.0)) for row in self.under_way[number]
         )
-        batched = {"auto": None, "yes": True, "no": False}[self.config.batched]
-        return Trial(number, Work(jobs, self.seeds, self.config.halving, batched))
+        config = self.config
+        work = Work(
+            jobs,
+            self.seeds,
+            config.halving,
+            BATCHED[config.batched],
+            form=None if config.form == "auto" else config.form,
+            rules_together=config.rules_together,
+            device=config.device,
+            precision=config.precision,
+        )
+        return Trial(number, work)
 
     # -- telling -------------------------------------------------------------------------------------------------------------------
 

@@ -20,8 +20,8 @@ from multiprocessing.connection import Connection
 from neuropt.searching.limits import Limits
 from neuropt.searching.trainer import Broken, Trainer
 from neuropt.tasks.task import Task, TaskData
-from neuropt.training.train import cohort_slices, is_batched
-from neuropt.training.work import Done, Trained, Work
+from neuropt.training.train import is_batched
+from neuropt.training.work import Done, Trained, Work, work_slices
 
 
 class Guard:
@@ -82,5 +82,5 @@ def _cohorts(work: Work, task: Task) -> list[list[int]]:
     """Return the positions of jobs that train together: the populations of the rules; optimizers one by one."""
     rules = [i for i, job in enumerate(work.jobs) if job.rule is not None]
     rates = [len(work.jobs[i].learning_rates) for i in rules]
-    together = [rules[part] for part in cohort_slices(task, rates, len(work.seeds), work.batched, work.schedule)]
+    together = [rules[part] for part in work_slices(work, rates, task)]
     return together + [[i] for i, job in enumerate(work.jobs) if job.rule is None]

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from controllers import Controller, Outcome, Proposal
 from neuropt.searching.ledger import ProposalRow, RewardRow
-from search_space import SearchSpace, Trajectory, negate
-from search_space.graph import rule_graph
+from search_space import Rule, Screening, SearchSpace, Trajectory, negate
+from search_space.graph import Node, rule_graph
 from search_space.identity import identify_node
 from search_space.screening import screen_node
 
@@ -56,16 +56,15 @@ class Proposer:
         return rows
 
     def _judged(self, proposal: Proposal) -> ProposalRow:
-        rule = self.space.decode(proposal.tokens)
-        graph = rule_graph(rule)
-        key = identify_node(graph).either
+        rule = self.decode(proposal)
+        graph, key = self.identify(rule)
         self.barren += 1
         row = ProposalRow(self.first + proposal.id, proposal.tokens, rule.text, key, "new", None, None, False, None)
         if key in self.seen:
             return replace(row, status="duplicate", original=self.seen[key])
         if key in self.rejected:
             return replace(row, status="rejected", reason=self.rejected[key])
-        screening = screen_node(graph, self.trajectory)
+        screening = self.screen(graph)
         if not screening.accepted:
             self.rejected[key] = screening.reason or "rejected"
             return replace(row, status="rejected", reason=self.rejected[key])
@@ -74,6 +73,19 @@ class Proposer:
         negated = screening.sign < 0
         text = negate(rule).text if negated else rule.text
         return replace(row, rule=text, negated=negated, scale=screening.scale)
+
+    def decode(self, proposal: Proposal) -> Rule:
+        """Return the rule that a string says."""
+        return self.space.decode(proposal.tokens)
+
+    def identify(self, rule: Rule) -> tuple[Node, str]:
+        """Return a rule's graph, and its key up to a factor of either sign."""
+        graph = rule_graph(rule)
+        return graph, identify_node(graph).either
+
+    def screen(self, graph: Node) -> Screening:
+        """Test a rule on the task's recorded gradients."""
+        return screen_node(graph, self.trajectory)
 
     def tell_useless(self, rows: Sequence[ProposalRow]) -> None:
         """Tell the controller of duplicates, with the reward of their first occurrence if it is known, and of rejected rules."""

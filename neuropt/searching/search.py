@@ -77,12 +77,12 @@ def run_search(
     )
     if not resume:
         known_strings(config, space)  # what is wrong with it is said before there is a folder
-        config = source.settled()
+        config = source.settled(console)  # a resumed run follows what was written down
         create_run(folder, config)
     with locked(folder), closing(_ledger(folder, config, source, space, accept_changes, console)) as ledger:
         if console is not None and not ledger.finalists():
             what = f"{space.name}, {space.groups} groups, {config.controller}, {source.name}"
-            console.print(f"{folder}: {what} (data {sha256[:12]})")
+            console.print(f"{folder}: {what} (data {sha256[:12]}){source.manner(config)}")
         _search(config, source, space, ledger, folder, accept_changes, console)
     return folder
 

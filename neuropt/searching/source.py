@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from rich.console import Console
+
 from controllers import Controller
 from neuropt.config import SearchConfig
 from neuropt.evaluating.row import Row
@@ -44,8 +46,12 @@ class Source(Protocol):
         """Load what is needed, or raise a ValueError; return the hash of the data."""
         ...
 
-    def settled(self) -> SearchConfig:
-        """Return the configuration of a new run with a number where it leaves one to a measurement."""
+    def settled(self, console: Console | None) -> SearchConfig:
+        """Return the configuration of a new run with what is measured where it leaves something open."""
+        ...
+
+    def manner(self, config: SearchConfig) -> str:
+        """Say how children are trained, where it is not as usual; else nothing."""
         ...
 
     def facts(self) -> dict[str, str]:

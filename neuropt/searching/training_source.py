@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from rich.console import Console
+
 from controllers import Controller
 from neuropt.config import SearchConfig
 from neuropt.evaluating.finalists import finalists
@@ -13,6 +15,7 @@ from neuropt.evaluating.row import Row
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.executor import Executor, InProcessExecutor
 from neuropt.searching.facts import run_facts
+from neuropt.searching.forming import trained_form, with_form
 from neuropt.searching.ledger import FoundRule
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange
@@ -67,14 +70,24 @@ class TrainingSource:
         """Load the data."""
         return self.data.sha256
 
-    def settled(self) -> SearchConfig:
-        """Try the address, and measure how many rules a trial is to train where that is asked for."""
+    def settled(self, console: Console | None) -> SearchConfig:
+        """Try the address, and measure what the configuration leaves open: the form of children, the rules of a trial."""
         config = self.config
         if config.executor == "tune" and config.address is not None:
             from neuropt.searching.cluster import check_address
 
             check_address(config.address)
-        return with_trial_size(config, self.task, self.data)
+        return with_trial_size(with_form(config, self.task, self.data, console), self.task, self.data)
+
+    def manner(self, config: SearchConfig) -> str:
+        """Say how children are trained, where it is not as usual."""
+        form = trained_form(config, self.task)
+        said = (
+            ("form " + form, form != "population"),
+            (config.device, config.device != "cpu"),
+            (config.precision, config.precision != "float32"),
+        )
+        return "".join(f", {text}" for text, shown in said if shown)
 
     def facts(self) -> dict[str, str]:
         """Return versions, machine, threads and hashes."""

@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 
 from neuropt.config import SearchConfig
+from neuropt.searching.engine import BATCHED
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.learning_rates import learning_rates
 from neuropt.training.work import Job, Work, do_work
@@ -49,7 +50,10 @@ def _rule_seconds(config: SearchConfig, task: Task, data: TaskData) -> float:
         tuple(Job(known[name].text, rates) for name in TIMED_RULES),
         tuple(range(config.child_seeds)),
         halving=False,
-        batched={"auto": None, "yes": True, "no": False}[config.batched],
+        batched=BATCHED[config.batched],
+        form=None if config.form == "auto" else config.form,
+        device=config.device,
+        precision=config.precision,
     )
     short = task.with_budget(min(TIMED_STEPS, task.steps))
     do_work(work, short, data)  # what is slow but once: imports, caches

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ray.tune import Callback
 from ray.tune.search import Searcher
 
+from neuropt.searching.ahead import Ahead
 from neuropt.searching.executor import Engine, Trial
 from neuropt.searching.guard_process import WorkerError
 from neuropt.searching.ray_worker import ERROR, RESULT
@@ -41,7 +43,7 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
 
     def __init__(self, engine: Engine | None) -> None:
         super().__init__()
-        self._engine = engine
+        self._engine = None if engine is None else Ahead(engine)
         self.running: dict[str, Piece] = {}
         self.waiting: list[Piece] = []
         self.apart: dict[int, dict[int, Done]] = {}  # trials whose rules are trained alone: what is there of them
@@ -53,8 +55,8 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
         return EngineSearcher, (None,)
 
     @property
-    def engine(self) -> Engine:
-        """The search."""
+    def engine(self) -> Ahead:
+        """The search, one trial ahead of the workers."""
         assert self._engine is not None
         return self._engine
 
@@ -74,6 +76,14 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
         # while anything is running its rules may have to be trained apart, and Tune never asks again after FINISHED
         self.finished = trial == "finished" and not self.running
         return Searcher.FINISHED if self.finished else None
+
+    def prepare(self) -> None:
+        """Propose the next trial while workers train."""
+        if self.error is None and self.running and not self.waiting:
+            try:
+                self.engine.prepare()
+            except BaseException as error:  # noqa: BLE001  # as in `suggest`
+                self.error = error
 
     def _begun(self, trial_id: str, piece: Piece) -> dict[str, str]:
         self.running[trial_id] = piece
@@ -115,6 +125,17 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the record."""
+
+
+class Preparing(Callback):  # type: ignore[misc]  # Ray has no annotations
+    """Has the searcher propose after each step of Tune, when free workers have been given what was ready."""
+
+    def __init__(self, searcher: EngineSearcher) -> None:
+        self.searcher = searcher
+
+    def on_step_end(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        """Propose."""
+        self.searcher.prepare()
 
 
 def one_by_one(work: Work) -> list[Work]:

@@ -1,8 +1,10 @@
 """Forward and backward passes of many multilayer perceptrons at once, one row of weights each.
 
 Child c has its weights in row c of a flat buffer, laid out as `nn.Sequential(Linear, activation, Linear, ...)` lists its parameters. One
-`bmm` a layer serves all children. Everything is held with the examples last, (children, units, examples), so that sums over classes and
-over examples run along contiguous memory:
+product a layer serves all children: in the first layer, where all read the same examples, one matrix product over the units of all
+children; above it one `bmm`. Products go to memory of their own and are copied to the rows, since torch loops over the children of a
+`bmm` whose result has gaps. Everything is held with the examples last, (children, units, examples), so that sums over classes and over
+examples run along contiguous memory:
 
     a_0 = x^T,   z_l = W_l a_(l-1) + b_l,   a_l = f(z_l),   loss = mean over examples of logsumexp(z_L) - z_L[target]
     d_L = (softmax(z_L) - onehot) / B,   d_(l-1) = (W_l^T d_l) * f'(a_(l-1)),   dW_l = d_l a_(l-1)^T,   db_l = d_l 1
@@ -27,11 +29,10 @@ EVALUATION_EXAMPLES = 512
 class Batch:
     """One batch, in the forms that the passes need.
 
-    inputs (B, D), transposed (D, B), targets (1, B), onehot (O, B)
+    inputs (B, D), targets (1, B), onehot (O, B)
     """
 
     inputs: Tensor
-    transposed: Tensor
     targets: Tensor
     onehot: Tensor
 
@@ -39,8 +40,8 @@ class Batch:
     def of(inputs: Tensor, targets: Tensor, classes: int) -> Batch:
         """Prepare examples: inputs (B, ...), targets (B,) with class numbers."""
         flat = inputs.reshape(len(inputs), -1)
-        onehot = torch.nn.functional.one_hot(targets, classes).to(flat.dtype).t().contiguous()
-        return Batch(flat, flat.t().contiguous(), targets.unsqueeze(0), onehot)
+        onehot = (targets == torch.arange(classes, device=targets.device).unsqueeze(1)).to(flat.dtype)
+        return Batch(flat, targets.unsqueeze(0), onehot)
 
 
 class BatchedMLP:
@@ -61,12 +62,13 @@ class BatchedMLP:
         shapes = [(self.children, width, batch_size) for width in mlp.sizes[1:]]
         self.activations = [new(shape) for shape in shapes]
         self.errors = [new(shape) for shape in shapes]
+        self.products = [new(weight.shape) for weight, _ in self.weights]  # gradients of weights, without gaps
         self.highest, self.total = new(self.children, 1, batch_size), new(self.children, 1, batch_size)
         self.batch_size = batch_size
 
     def loss_and_gradient(self, batch: Batch) -> Tensor:
         """Return each child's mean cross-entropy on the batch, (C,), and write its gradients."""
-        logits = self._forward(batch.transposed, self.activations)
+        logits = self._forward(batch.inputs, self.activations)
         loss = self._cross_entropy(logits, batch)
         error = self.errors[-1]
         error.mul_(self.total.reciprocal_().mul_(1 / self.batch_size)).sub_(batch.onehot, alpha=1 / self.batch_size)
@@ -80,20 +82,28 @@ class BatchedMLP:
 
     def _weight_gradient(self, layer: int, batch: Batch) -> None:
         weight, bias = self.gradients[layer]
-        inputs = batch.inputs.expand(self.children, *batch.inputs.shape)
-        below = self.activations[layer - 1].transpose(1, 2) if layer else inputs
-        torch.bmm(self.errors[layer], below, out=weight)
-        torch.sum(self.errors[layer], 2, out=bias)
+        error, product = self.errors[layer], self.products[layer]
+        if layer:
+            torch.bmm(error, self.activations[layer - 1].transpose(1, 2), out=product)
+        else:
+            torch.mm(error.flatten(0, 1), batch.inputs, out=product.view(-1, product.shape[2]))
+        weight.copy_(product)
+        torch.sum(error, 2, out=bias)
 
-    def _forward(self, transposed: Tensor, activations: list[Tensor]) -> Tensor:
-        below = transposed.expand(self.children, *transposed.shape)
+    def _forward(self, inputs: Tensor, activations: list[Tensor]) -> Tensor:
+        """Return the logits of examples (B, D), and leave the activations of every layer, (C, units, B)."""
         last = len(self.weights) - 1
         for layer, (weight, bias) in enumerate(self.weights):
-            torch.baddbmm(bias.unsqueeze(2), weight, below, out=activations[layer])
-            below = activations[layer]
+            out = activations[layer]
+            if layer:
+                torch.baddbmm(bias.unsqueeze(2), weight, activations[layer - 1], out=out)
+            else:
+                # between two backward passes the memory of this layer's product is free
+                units = self.products[0].copy_(weight).flatten(0, 1)  # (C * units, D)
+                torch.addmm(bias.reshape(-1, 1), units, inputs.t(), out=out.view(-1, out.shape[2]))
             if layer < last:
-                self._activate(below)
-        return below
+                self._activate(out)
+        return activations[last]
 
     def _cross_entropy(self, logits: Tensor, batch: Batch) -> Tensor:
         """mean(log sum exp(z - max) - (z - max)[target]); leaves exp(z - max) in the last error and its sum in `total`."""
@@ -136,7 +146,7 @@ class BatchedMLP:
             inputs = split.inputs[first : first + EVALUATION_EXAMPLES].flatten(1).to(dtype)
             targets = split.targets[first : first + EVALUATION_EXAMPLES].expand(self.children, 1, len(inputs))
             buffers = [inputs.new_empty(self.children, width, len(inputs)) for width in self.mlp.sizes[1:]]
-            logits = self._forward(inputs.t(), buffers)
+            logits = self._forward(inputs, buffers)
             picked = logits.gather(1, targets)
             loss += (logits.logsumexp(1, keepdim=True) - picked).sum((1, 2), dtype=torch.float64)
             correct += (logits.argmax(1, keepdim=True) == targets).sum((1, 2))

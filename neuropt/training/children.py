@@ -1,19 +1,19 @@
 """Children: what one short training leaves behind, and the race in which the learning rates of a rule are trained together.
 
-A cohort trains many children; a race decides which of them go on. Two cohorts exist: a population, all children in one batched buffer,
-and one at a time, plain torch. Both lose the same children at the same steps, so their numbers agree.
+A cohort trains many children; a race decides which of them go on. Three cohorts exist: a population, all children in one batched buffer,
+rows, any model in such a buffer, and one at a time, plain torch. All lose the same children at the same steps, so their numbers agree.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
-from neuropt.tasks.task import Split, Task
+from neuropt.tasks.task import Task
 
 Status = Literal["trained", "stopped", "diverged"]
 
@@ -71,9 +71,14 @@ class Losses:
 
     def add(self, loss: Tensor) -> None:
         """Record one step, (seeds, columns)."""
-        self.alive &= loss <= self.bound  # false for NaN
-        self.steps += self.alive
-        self.last = [*self.last[1 - RECENT_STEPS :], loss]
+        self.extend(loss.unsqueeze(0))
+
+    def extend(self, losses: Tensor) -> None:
+        """Record several steps, (steps, seeds, columns)."""
+        lasting = (losses <= self.bound).logical_and_(self.alive).cumprod(0)  # 0 from the first NaN or passed bound on
+        self.alive = self.alive & lasting.all(0)
+        self.steps += lasting.sum(0)
+        self.last = [*self.last, *losses[-RECENT_STEPS:]][-RECENT_STEPS:]
 
     def recent(self) -> Tensor:
         """Return the mean over the last steps, infinity where diverged: (seeds, columns)."""
@@ -86,7 +91,12 @@ class Losses:
         self.last = [loss[:, columns] for loss in self.last]
 
 
-class Cohort(Protocol):
+Splits = TypeVar("Splits", contravariant=True)
+"""What a cohort is evaluated on: a split, or one for each seed."""
+Given = TypeVar("Given")
+
+
+class Cohort(Protocol[Splits]):
     """Children that are trained together: `columns` x `seeds`."""
 
     columns: list[Column]
@@ -101,7 +111,7 @@ class Cohort(Protocol):
         """Let all columns but these leave."""
         ...
 
-    def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
+    def evaluate(self, split: Splits, /) -> tuple[Tensor, Tensor]:
         """Return loss and accuracy on a split, (seeds, columns) each."""
         ...
 
@@ -110,7 +120,7 @@ Results = list[list[list[Child]]]
 """[rule][learning rate][seed]"""
 
 
-def race(cohort: Cohort, task: Task, splits: Mapping[str, Split], halving: bool = True) -> Results:
+def race(cohort: Cohort[Given], task: Task, splits: Mapping[str, Given], halving: bool = True) -> Results:
     """Train a cohort to the end of the task's budget, halving the learning rates of each rule on the way.
 
     Args:
@@ -143,11 +153,11 @@ def race(cohort: Cohort, task: Task, splits: Mapping[str, Split], halving: bool 
     return rules
 
 
-def _key(cohort: Cohort, index: int) -> tuple[int, int]:
+def _key(cohort: Cohort[Any], index: int) -> tuple[int, int]:
     return cohort.columns[index].rule, cohort.columns[index].rate
 
 
-def _survivors(cohort: Cohort, keep: int | None) -> list[int]:
+def _survivors(cohort: Cohort[Any], keep: int | None) -> list[int]:
     """Return the columns that go on: of each rule the best `keep`, less those that diverged on every seed."""
     recent = cohort.losses.recent().mean(0).tolist()
     alive = cohort.losses.alive.any(0).tolist()
@@ -159,7 +169,7 @@ def _survivors(cohort: Cohort, keep: int | None) -> list[int]:
     return sorted(index for indices in best for index in indices)
 
 
-def _children(cohort: Cohort, index: int, status: Status) -> list[Child]:
+def _children(cohort: Cohort[Any], index: int, status: Status) -> list[Child]:
     alive = cohort.losses.alive[:, index].tolist()
     steps = cohort.losses.steps[:, index].tolist()
     losses = cohort.losses.recent()[:, index].tolist()
@@ -170,7 +180,7 @@ def _children(cohort: Cohort, index: int, status: Status) -> list[Child]:
     ]
 
 
-def _evaluated(final: list[list[Child]], cohort: Cohort, name: str, split: Split) -> list[list[Child]]:
+def _evaluated(final: list[list[Child]], cohort: Cohort[Given], name: str, split: Given) -> list[list[Child]]:
     losses, accuracies = (x.tolist() for x in cohort.evaluate(split))
     prefix = "test_" if name == "test" else ""
     result = []

@@ -16,6 +16,8 @@ from neuropt.tasks import accuracy, build_model, cross_entropy
 from neuropt.tasks.task import Split, Task, TaskData
 from neuropt.training.children import Column, Losses
 from neuropt.training.courses import begin_course
+from neuropt.training.devices import CPU, Generator, placed
+from neuropt.training.precision import Precision, logits_of
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter], float, int], Optimizer]
 """(parameters, learning rate, seed) -> optimizer"""
@@ -27,17 +29,26 @@ class _Trainee:
     """One child: model, optimizer, and its own state of torch's generator, for dropout and the like."""
 
     def __init__(
-        self, task: Task, data: TaskData, factory: OptimizerFactory, column: Column, seed: int, schedule: str
+        self,
+        task: Task,
+        train: Split,
+        factory: OptimizerFactory,
+        column: Column,
+        seed: int,
+        schedule: str,
+        precision: Precision,
     ) -> None:
-        self.data, self.batch_size = data, task.batch_size
+        self.train, self.batch_size = train, task.batch_size
+        self.precision: Precision = precision
         self.t = self.examples = 0
-        self.loss = 0.0
-        self.model = build_model(task, seed).train()
+        device = train.inputs.device
+        self.loss = torch.full((), torch.nan, device=device)
+        self.model = build_model(task, seed).train().to(device)
         self.optimizer = factory(self.model.parameters(), column.learning_rate, seed)
-        self.course = begin_course(task, len(data.train), self.model, self.optimizer, schedule, seed)
-        self.generator = torch.Generator().manual_seed(seed).get_state()
+        self.course = begin_course(task, len(train), self.model, self.optimizer, schedule, seed)
+        self.generator = Generator(seed, device)
 
-    def step(self) -> float:
+    def step(self) -> Tensor:
         """Do one step of the task's batch size and return the loss before it; a larger batch before may have covered it already."""
         if self.examples < (self.t + 1) * self.batch_size:
             self.loss = self._train(self.course.next_batch())
@@ -45,31 +56,27 @@ class _Trainee:
         self.t += 1
         return self.loss
 
-    def _train(self, chosen: Tensor) -> float:
+    def _train(self, chosen: Tensor) -> Tensor:
         self.examples += len(chosen)
         self.optimizer.zero_grad()
-        loss = cross_entropy(self.model(self.data.train.inputs[chosen]), self.data.train.targets[chosen])
+        logits = logits_of(self.model, self.train.inputs[chosen], self.precision)
+        loss = cross_entropy(logits, self.train.targets[chosen])
         torch.autograd.backward(loss)
         self.optimizer.step()
-        return float(loss.detach())
+        return loss.detach()
 
-    def advance(self, steps: int, bound: float) -> list[float]:
-        """Do so many steps, or as many as it takes to diverge."""
-        losses: list[float] = []
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self.generator)
-            while len(losses) < steps and (not losses or losses[-1] <= bound):
-                losses.append(self.step())
-            self.generator = torch.get_rng_state()
-        return losses
+    def advance(self, steps: int) -> Tensor:
+        """Do so many steps and return the losses, (steps,); no number is read back from the device meanwhile."""
+        with self.generator.used():
+            return torch.stack([self.step() for _ in range(steps)])
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> tuple[float, float]:
-        """Return loss and accuracy on a split, in evaluation mode."""
+        """Return loss and accuracy on a split on the child's device, in evaluation mode."""
         self.model.eval()
         loss, right = 0.0, 0.0
         for first in range(0, len(split), EVALUATION_EXAMPLES):
-            logits = self.course.predict(split.inputs[first : first + EVALUATION_EXAMPLES])
+            logits = logits_of(self.course.predict, split.inputs[first : first + EVALUATION_EXAMPLES], self.precision)
             targets = split.targets[first : first + EVALUATION_EXAMPLES]
             loss += float(cross_entropy(logits, targets)) * len(targets)
             right += float(accuracy(logits, targets)) * len(targets)
@@ -88,6 +95,8 @@ class OneAtATime:
         seeds: each rule is trained at each of its learning rates on each seed.
         curves: whether to keep the training losses of all steps, in `history`.
         schedule: a name of `neuropt.optimizers.named_schedules`, which every child follows.
+        device: where.
+        precision: of forward and backward passes.
     """
 
     def __init__(
@@ -99,23 +108,28 @@ class OneAtATime:
         seeds: Sequence[int],
         curves: bool = False,
         schedule: str = CONSTANT,
+        device: torch.device = CPU,
+        precision: Precision = "float32",
     ) -> None:
-        self.seeds = list(seeds)
+        self.seeds, self.device = list(seeds), device
         self.columns = [Column(r, i, lr) for r, rates in enumerate(learning_rates) for i, lr in enumerate(rates)]
-        self.losses = Losses(len(self.seeds), len(self.columns), task.loss_bound, torch.device("cpu"))
+        self.losses = Losses(len(self.seeds), len(self.columns), task.loss_bound, device)
+        train = placed(data.train, device)
         self.trainees = [
-            [_Trainee(task, data, factories[c.rule], c, s, schedule) for c in self.columns] for s in self.seeds
+            [_Trainee(task, train, factories[c.rule], c, s, schedule, precision) for c in self.columns]
+            for s in self.seeds
         ]
         self.history: list[Tensor] | None = [] if curves else None
 
     def advance(self, steps: int) -> None:
-        """Train all children for so many more steps; a diverged one is not trained further."""
-        table = torch.full((steps, len(self.seeds), len(self.columns)), torch.nan, dtype=torch.float64)
+        """Train all children for so many more steps, but for those that had diverged before."""
+        shape = (steps, len(self.seeds), len(self.columns))
+        table = torch.full(shape, torch.nan, dtype=torch.float64, device=self.device)
+        alive = self.losses.alive.tolist()  # once for all steps
         for s, row in enumerate(self.trainees):
             for c, trainee in enumerate(row):
-                if self.losses.alive[s, c]:
-                    losses = trainee.advance(steps, self.losses.bound)
-                    table[: len(losses), s, c] = torch.tensor(losses, dtype=torch.float64)
+                if alive[s][c]:
+                    table[:, s, c] = trainee.advance(steps)
         for loss in table:
             self.losses.add(loss)
         if self.history is not None:
@@ -125,11 +139,12 @@ class OneAtATime:
         """Let all columns but these go."""
         self.trainees = [[row[c] for c in columns] for row in self.trainees]
         self.columns = [self.columns[c] for c in columns]
-        self.losses.keep(torch.tensor(columns, dtype=torch.int64))
+        self.losses.keep(torch.tensor(columns, dtype=torch.int64, device=self.device))
 
     def evaluate(self, split: Split) -> tuple[Tensor, Tensor]:
         """Return loss and accuracy on a split, (seeds, columns) each."""
+        there = placed(split, self.device)
         pairs = torch.tensor(
-            [[trainee.evaluate(split) for trainee in row] for row in self.trainees], dtype=torch.float64
+            [[trainee.evaluate(there) for trainee in row] for row in self.trainees], dtype=torch.float64
         )
         return pairs[..., 0], pairs[..., 1]

@@ -32,7 +32,7 @@ class Draws:
         self.seeds, self.segments = seeds, segments
         self.dtype, self.device = dtype, device
         self.element = torch.cat([torch.arange(n, dtype=torch.int64, device=device) for n in segments])
-        self.parameter = torch.repeat_interleave(torch.arange(len(segments)), torch.tensor(segments)).to(device)
+        self.parameter = torch.cat([torch.full((n,), i, device=device) for i, n in enumerate(segments)])
         self.kept_rows: dict[tuple[object, ...], Tensor] = {}
         self.bytes = 0
 

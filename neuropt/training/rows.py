@@ -7,24 +7,28 @@ memory that the next rule uses again, so it stays in the cache. All calls are pr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from neuropt.compiling.program import Program
-from neuropt.compiling.torch_primitives import TORCH_PRIMITIVES, fitting
 from neuropt.training.averages import average_parts, averages, folded, number_of, tensor_of
 from neuropt.training.merging import Merged, Node
+from neuropt.training.operations import (
+    Operand,
+    Operation,
+    StepNumber,
+    averaging,
+    calling,
+    copying,
+    drawing,
+    reducing,
+)
 from neuropt.training.population_draws import Draws
-from search_space.primitives import COMMUTATIVE, PRIMITIVES
-
-Operation = Callable[[int], object]
-"""One prepared call; it is given t."""
+from search_space.primitives import PRIMITIVES
 
 
 @dataclass(slots=True)
@@ -73,6 +77,7 @@ class Rows:
         self.runs: dict[int, list[_Run]] = {}
         self.operations: list[Operation] = []
         self.free: dict[int, list[Tensor]] = {}
+        self._numbers: dict[int, StepNumber] = {}
         self._averages = averages(self.merged)
         self._folded = folded(self.merged, self._averages)
         self._alone: list[list[int]] = [[] for _ in programs]
@@ -119,7 +124,7 @@ class Rows:
                 for run in self.runs[previous]:
                     self.operations.append(self._copy(run.memory, value, run.first, run.last))
         for stash, memory in waiting:
-            self.operations.append(_copying(memory, stash))
+            self.operations.append(copying(memory, stash))
 
     def _spans(self, node: Node) -> list[tuple[int, int]]:
         """Return the rows of runs of neighbouring users."""
@@ -157,7 +162,7 @@ class Rows:
         first, last = self.slices[rule]
         nodes, result = self.merged.nodes, self.merged.results[rule]
         own = [n for n in self._alone[rule] if n not in self._folded]
-        reads = {n: sum(nodes[m].arguments.count(n) for m in own) for n in own}
+        reads = {n: sum(self._read(m).count(n) for m in own) for n in own}
         lasting = set(self.merged.feeds.values()) | {result}
         scratch = self.free.setdefault(last - first, [])
         written = False
@@ -169,12 +174,17 @@ class Rows:
                 memory = scratch.pop() if scratch and n not in lasting else self._new(last - first)
             self.runs[n] = [_Run(first, last, memory)]
             self._operate(n, nodes[n], self.runs[n][0])
-            for argument in set(nodes[n].arguments) & reads.keys():
-                reads[argument] -= nodes[n].arguments.count(argument)
+            for argument in set(self._read(n)) & reads.keys():
+                reads[argument] -= self._read(n).count(argument)
                 if reads[argument] == 0 and argument not in lasting:
                     scratch.append(self.runs[argument][0].memory)
         if not written:
             self.operations.append(self._copy(self.updates[:, first:last], result, first, last))
+
+    def _read(self, number: int) -> list[int]:
+        """Return the nodes that a node's call reads: an average reads what the products folded into it are made of."""
+        nodes = self.merged.nodes
+        return [b for a in nodes[number].arguments for b in (nodes[a].arguments if a in self._folded else (a,))]
 
     def _view(self, number: int, first: int, last: int) -> Tensor:
         """Return a node's value in some rows, all of which lie in one of its runs."""
@@ -189,144 +199,33 @@ class Rows:
         )
 
     def _copy(self, into: Tensor, number: int, first: int, last: int) -> Operation:
-        if self.merged.nodes[number].function == "number":
-            read = self._number(number)
-            return lambda t: into.copy_(value) if isinstance(value := read(t), Tensor) else into.fill_(value)
-        value = self._view(number, first, last)
-        return lambda t: into.copy_(value)
+        return copying(into, self._operand(number, first, last))
 
-    def _number(self, number: int) -> Callable[[int], Tensor | float]:
-        """Return how to read a number at step t: a float, or a column with one for each learning rate of its rule."""
-        constant = self._constant(number)
-        if constant is not None:
-            return lambda t: constant
-        table = self.merged.nodes[number].table
-        assert table is not None
-        if table.shape[1] == 1:
-            floats = [fitting(x, self.updates.dtype) for x in table[:, 0].tolist()]
-            return floats.__getitem__
-        columns = torch.tensor(table).to(self.updates).unsqueeze(-1)  # (steps, rates, 1)
-        return lambda t: columns[t]
+    def _operand(self, number: int, first: int, last: int) -> Operand:
+        is_number = self.merged.nodes[number].function == "number"
+        return self._number(number) if is_number else self._view(number, first, last)
 
-    def _constant(self, number: int) -> float | None:
-        """Return the value of a number that is the same at all steps and rates."""
-        table = self.merged.nodes[number].table
-        if table is None or not bool((table == table[0, 0]).all()):
-            return None
-        return fitting(float(table[0, 0]), self.updates.dtype)
-
-    # -- one node in one run -------------------------------------------------------------------------------------------------------
+    def _number(self, number: int) -> StepNumber:
+        if number not in self._numbers:
+            table = self.merged.nodes[number].table
+            assert table is not None
+            self._numbers[number] = StepNumber(table, self.updates)
+        return self._numbers[number]
 
     def _operate(self, number: int, node: Node, run: _Run) -> None:
+        """Prepare one node in one run."""
         out = run.memory
-        previous = self._averages.get(number)
-        if previous is not None:
-            self._average(node, out, run)
-        elif node.draw is not None:
-            self._draw(node, out, run)
+        if number in self._averages:
+            kept, added = (self.merged.nodes[part] for part in average_parts(self.merged, node))
+            a, b = (self._number(number_of(self.merged, product)) for product in (kept, added))
+            x = self._view(tensor_of(self.merged, added), run.first, run.last)
+            self.operations.append(averaging(out, a, b, x))
+            return
+        operands = [self._operand(a, run.first, run.last) for a in node.arguments]
+        if node.draw is not None:
+            self.operations.append(drawing(node.function, node.draw, operands, self.draws, out))
         elif PRIMITIVES[node.function].kind == "reducing":
-            self._reduce(node, out, run)
+            single = [self.merged.nodes[a].reduced for a in node.arguments]
+            self.operations.append(reducing(node.function, operands, single, self.segments, out))
         else:
-            self._call(node, out, run)
-
-    def _call(self, node: Node, out: Tensor, run: _Run) -> None:
-        arguments = list(node.arguments)
-        if node.function in COMMUTATIVE and self.merged.nodes[arguments[0]].function == "number":
-            arguments.reverse()  # torch takes a float on the right without wrapping it
-        into = TORCH_PRIMITIVES[node.function].into
-        assert into is not None
-        moving = {i: self._number(a) for i, a in enumerate(arguments) if self._moves(a)}
-        operands = [None if i in moving else self._operand(a, run) for i, a in enumerate(arguments)]
-        if node.function in ("-", "/") and isinstance(operands[0], float):
-            operands[0] = torch.tensor(operands[0], dtype=out.dtype)  # once, not at every step
-        if node.function == "*" and not moving:
-            self.operations.append(partial(_multiply, operands[0], operands[1], out))
-        elif node.function == "**" and isinstance(operands[1], float) and operands[1] == 2.0:
-            self.operations.append(partial(_multiply, operands[0], operands[0], out))  # x * x, to the bit
-        elif not moving:
-            self.operations.append(lambda t: into(*operands, out=out))
-        else:
-
-            def operation(t: int) -> Tensor:
-                values = [moving[i](t) if i in moving else x for i, x in enumerate(operands)]
-                return into(*values, out=out)
-
-            self.operations.append(operation)
-
-    def _moves(self, number: int) -> bool:
-        return self.merged.nodes[number].function == "number" and self._constant(number) is None
-
-    def _operand(self, number: int, run: _Run) -> Tensor | float:
-        constant = self._constant(number)
-        return self._view(number, run.first, run.last) if constant is None else constant
-
-    def _average(self, node: Node, memory: Tensor, run: _Run) -> None:
-        """memory <- a memory + b x, in place."""
-        scaled_previous, scaled_x = (self.merged.nodes[a] for a in average_parts(self.merged, node))
-        read_a = self._number(number_of(self.merged, scaled_previous))
-        read_b = self._number(number_of(self.merged, scaled_x))
-        x = self._view(tensor_of(self.merged, scaled_x), run.first, run.last)
-
-        def operation(t: int) -> Tensor:
-            return memory.mul_(read_a(t)).add_(x, alpha=read_b(t))  # type: ignore[arg-type]  # `averages` admits floats only
-
-        self.operations.append(operation)
-
-    def _draw(self, node: Node, out: Tensor, run: _Run) -> None:
-        assert node.draw is not None
-        function, draw, source = node.function, node.draw, self.draws
-        parts = self._read_by(node, run)
-        if function == "noise":
-            self.operations.append(lambda t: torch.mul(source.normal(draw, t).expand_as(out), parts[0](t), out=out))
-            return
-        probability = self._constant(node.arguments[1])
-        if probability is None or self.merged.nodes[node.arguments[0]].function == "number":
-            into = TORCH_PRIMITIVES["drop"].into
-            assert into is not None
-            self.operations.append(
-                lambda t: into(parts[0](t), parts[1](t), source.uniform(draw, t).expand_as(out), out=out)
-            )
-            return
-        # where(kept, x, 0) as "and" with all ones or all zeros: several times faster than torch.where, the same to the bit
-        bits = torch.int32 if out.dtype == torch.float32 else torch.int64
-        x_bits, out_bits = self._view(node.arguments[0], run.first, run.last).view(bits), out.view(bits)
-        self.operations.append(lambda t: torch.bitwise_and(x_bits, source.kept(draw, t, probability), out=out_bits))
-
-    def _reduce(self, node: Node, out: Tensor, run: _Run) -> None:
-        function = TORCH_PRIMITIVES[node.function].function
-        parts = self._read_by(node, run)
-        # what is one value a tensor is reduced as one value, as in `norm(norm(g))`
-        single = [self.merged.nodes[a].reduced for a in node.arguments]
-
-        def operation(t: int) -> None:
-            values = [read(t) for read in parts]
-            for first, last in self.segments:
-                ends = [first + 1 if one else last for one in single]
-                piece = [
-                    v[..., first:end] if isinstance(v, Tensor) and v.shape[-1] > 1 else v
-                    for v, end in zip(values, ends, strict=True)
-                ]
-                out[..., first:last] = function(*piece)
-
-        self.operations.append(operation)
-
-    def _read_by(self, node: Node, run: _Run) -> list[Callable[[int], Tensor | float]]:
-        """Return how to read each argument of a node at step t."""
-        return [
-            self._number(a)
-            if self.merged.nodes[a].function == "number"
-            else _always(self._view(a, run.first, run.last))
-            for a in node.arguments
-        ]
-
-
-def _multiply(x: Any, y: Any, out: Tensor, t: int) -> Tensor:
-    return torch.mul(x, y, out=out)
-
-
-def _copying(into: Tensor, value: Tensor) -> Operation:
-    return lambda t: into.copy_(value)
-
-
-def _always(value: Tensor) -> Callable[[int], Tensor | float]:
-    return lambda t: value
+            self.operations.append(calling(node.function, operands, out))

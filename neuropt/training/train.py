@@ -1,4 +1,4 @@
-"""Train children of many rules on a task: batched where the model allows it, one at a time otherwise."""
+"""Train children of many rules on a task, in one of the forms of `neuropt.training.forms`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ from torch.optim import Optimizer
 
 from neuropt.compiling.program import compile_program
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
-from neuropt.tasks.task import MLP, Task, TaskData
+from neuropt.optimizers.named_schedules import CONSTANT
+from neuropt.tasks.task import MLP, Split, Task, TaskData
 from neuropt.training.children import Cohort, Results, race
+from neuropt.training.devices import CPU
+from neuropt.training.forms import Form, check_form, usual_form
 from neuropt.training.one_at_a_time import OneAtATime, OptimizerFactory
 from neuropt.training.population import Population
+from neuropt.training.precision import Precision
+from neuropt.training.row_population import RowPopulation
 from search_space import Rule
 
 POPULATION_BYTES = 1_600_000
@@ -25,7 +29,7 @@ POPULATION_BYTES = 1_600_000
 
 def is_batched(task: Task, schedule: str = CONSTANT) -> bool:
     """Whether children of the task train together in one buffer unless told otherwise: those of an `MLP` do, where lr alone moves."""
-    return isinstance(task.model, MLP) and find_schedule(schedule).moves == "lr"
+    return usual_form(task, schedule) == "population"
 
 
 def population_rules(task: Task, rates: int, seeds: int) -> int:
@@ -47,6 +51,10 @@ def train_rules(
     batched: bool | None = None,
     test: bool = False,
     schedule: str = CONSTANT,
+    form: Form | None = None,
+    rules_together: int | None = None,
+    device: torch.device = CPU,
+    precision: Precision = "float32",
 ) -> Results:
     """Train every rule at each of its learning rates on each seed.
 
@@ -60,38 +68,65 @@ def train_rules(
         batched: whether children train together in one buffer; None leaves it to the task's model.
         test: whether to evaluate on the test split too; for finalists only.
         schedule: of every child, a name of `neuropt.optimizers.named_schedules`.
+        form: how children are trained, see `neuropt.training.forms`; None leaves it to `batched`.
+        rules_together: how many share a buffer; None for the usual number.
+        device: where.
+        precision: of forward and backward passes.
 
     Returns:
         children as [rule][learning rate][seed].
 
     Raises:
-        ValueError: `batched=True` for a task whose model is not an `MLP`, or a schedule of more than lr; an unknown schedule; a rule
-            without learning rates; no seeds.
+        ValueError: a form that the task, its schedule or the precision does not allow, `batched=True` among them; an unknown schedule; a
+            rule without learning rates; no seeds.
     """
-    _check_lists(rules, learning_rates, seeds)
-    if batched and not is_batched(task, schedule):
+    check_lists(rules, learning_rates, seeds)
+    if batched and form is None and not is_batched(task, schedule):
         what = task.name if schedule == CONSTANT else f"{task.name} under schedule {schedule!r}"
         raise ValueError(f"batched=True needs a task whose model is an MLP, but {what} is trained one at a time")
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
-    together = is_batched(task, schedule) if batched is None else batched
+    form = form_of(task, batched, schedule, form, precision)
+    if form == "population" and precision != "float32":
+        raise ValueError(f"form population trains in float32 only; for precision {precision} use another form")
+    check_form(form, task, data, schedule)
     results: Results = []
     with denormals_flushed():
-        for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), batched, schedule):
+        for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), form, rules_together):
             some, rates = rules[chosen], learning_rates[chosen]
-            cohort: Cohort
-            if together:
-                cohort = Population(
-                    task, data, [compile_program(rule) for rule in some], rates, seeds, schedule=schedule
+            cohort: Cohort[Split]
+            if form == "plain":
+                factories = [rule_factory(rule, task.steps) for rule in some]
+                cohort = OneAtATime(
+                    task, data, factories, rates, seeds, schedule=schedule, device=device, precision=precision
                 )
             else:
-                factories = [rule_factory(rule, task.steps) for rule in some]
-                cohort = OneAtATime(task, data, factories, rates, seeds, schedule=schedule)
+                programs = [compile_program(rule) for rule in some]
+                cohort = (
+                    Population(task, data, programs, rates, seeds, schedule=schedule, device=device)
+                    if form == "population"
+                    else RowPopulation(task, data, programs, rates, seeds, form, device, precision, schedule=schedule)
+                )
             results += race(cohort, task, splits, halving)
     return results
 
 
+def form_of(
+    task: Task,
+    batched: bool | None,
+    schedule: str = CONSTANT,
+    form: Form | None = None,
+    precision: Precision = "float32",
+) -> Form:
+    """Return the form in which children are trained: the given one; else as `batched` says; else the usual one."""
+    if form is not None:
+        return form
+    if batched is None:
+        return usual_form(task, schedule) if precision == "float32" else "plain"
+    return "population" if batched else "plain"
+
+
 def cohort_slices(
-    task: Task, rates: Sequence[int], seeds: int, batched: bool | None, schedule: str = CONSTANT
+    task: Task, rates: Sequence[int], seeds: int, form: Form, rules_together: int | None = None
 ) -> list[slice]:
     """Return which rules train together.
 
@@ -99,13 +134,15 @@ def cohort_slices(
         task: of the children.
         rates: how many learning rates each rule has.
         seeds: how many.
-        batched, schedule: as in `train_rules`.
+        form: of the children.
+        rules_together: how many, where it is given: a plain form trains one rule at a time whatever it says.
     """
-    together = is_batched(task, schedule) if batched is None else batched
-    return _even_parts(len(rates), population_rules(task, max(rates, default=1), seeds) if together else 1)
+    usual = population_rules(task, max(rates, default=1), seeds) if form == "population" else 1
+    return _even_parts(len(rates), 1 if form == "plain" else rules_together or usual)
 
 
-def _check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:
+def check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:
+    """Raise a ValueError if rules, learning rates and seeds do not belong together."""
     if len(rules) != len(learning_rates):
         raise ValueError(f"{len(rules)} rules need {len(rules)} lists of learning rates, but got {len(learning_rates)}")
     for position, rates in enumerate(learning_rates):
@@ -132,11 +169,15 @@ def train_optimizer(
     halving: bool = True,
     test: bool = False,
     schedule: str = CONSTANT,
+    device: torch.device = CPU,
+    precision: Precision = "float32",
 ) -> Results:
     """Train with any torch optimizer, one child at a time; as `train_rules` for one rule."""
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
     with denormals_flushed():
-        cohort = OneAtATime(task, data, [factory], [learning_rates], seeds, schedule=schedule)
+        cohort = OneAtATime(
+            task, data, [factory], [learning_rates], seeds, schedule=schedule, device=device, precision=precision
+        )
         return race(cohort, task, splits, halving)
 
 

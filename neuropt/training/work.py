@@ -15,8 +15,11 @@ from neuropt.optimizers.catalogue import named_optimizers
 from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import Child, Results
+from neuropt.training.devices import find_device
+from neuropt.training.forms import Form
+from neuropt.training.precision import Precision
 from neuropt.training.threads import one_thread
-from neuropt.training.train import cohort_slices, train_optimizer, train_rules
+from neuropt.training.train import cohort_slices, form_of, train_optimizer, train_rules
 from search_space import parse_rule
 
 
@@ -46,6 +49,10 @@ class Work:
         batched: whether children share a buffer; None leaves it to the task.
         test: whether to evaluate on the test split.
         schedule: of every child, a name of `neuropt.optimizers.named_schedules`.
+        form: how children are trained, see `neuropt.training.forms`; None leaves it to `batched`.
+        rules_together: how many share a buffer; None for the usual number.
+        device: where, a name of `neuropt.training.devices.find_device`.
+        precision: of forward and backward passes.
     """
 
     jobs: tuple[Job, ...]
@@ -54,6 +61,10 @@ class Work:
     batched: bool | None = None
     test: bool = False
     schedule: str = CONSTANT
+    form: Form | None = None
+    rules_together: int | None = None
+    device: str = "cpu"
+    precision: Precision = "float32"
 
     def to_json(self) -> str:
         """Return the work as text."""
@@ -116,13 +127,19 @@ def do_work(work: Work, task: Task, data: TaskData) -> Done:
     with one_thread():
         results = iter(_train_together(work, rules, task, data))
         trained = [next(results) if job.rule is not None else _alone(work, job, task, data) for job in work.jobs]
-    return Done(tuple(trained), time.perf_counter() - began)
+    return Done(tuple(trained), time.perf_counter() - began, work.device)
+
+
+def work_slices(work: Work, rates: Sequence[int], task: Task) -> list[slice]:
+    """Return which rules of a work train together, of so many learning rates each."""
+    form = form_of(task, work.batched, work.schedule, work.form, work.precision)
+    return cohort_slices(task, rates, len(work.seeds), form, work.rules_together)
 
 
 def _train_together(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> list[Trained]:
     found: list[Trained] = []
     rates = [len(job.learning_rates) for job in jobs]
-    for part in cohort_slices(task, rates, len(work.seeds), work.batched, work.schedule):
+    for part in work_slices(work, rates, task):
         try:
             found += [_trained(children) for children in _train(work, jobs[part], task, data)]
         except Exception:  # noqa: BLE001  # whatever one rule raises must not take the others along; `_alone` records it
@@ -142,7 +159,7 @@ def _trained(children: Iterable[Sequence[Child]]) -> Trained:
 
 
 def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Results:
-    rates = [job.learning_rates for job in jobs]
+    rates, device = [job.learning_rates for job in jobs], find_device(work.device)
     if jobs[0].optimizer is not None:
         named = named_optimizers()[jobs[0].optimizer]
         return train_optimizer(
@@ -154,6 +171,8 @@ def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Resul
             halving=work.halving,
             test=work.test,
             schedule=work.schedule,
+            device=device,
+            precision=work.precision,
         )
     rules = [parse_rule(job.rule or "") for job in jobs]
     return train_rules(
@@ -166,4 +185,8 @@ def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Resul
         batched=work.batched,
         test=work.test,
         schedule=work.schedule,
+        form=work.form,
+        rules_together=work.rules_together,
+        device=device,
+        precision=work.precision,
     )

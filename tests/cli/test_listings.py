@@ -23,7 +23,7 @@ from tests.cli.running import ROOT, run_here
 @pytest.mark.parametrize(
     ("command", "names"),
     [
-        ("spaces", {"arxiv2017", "icml2017", "tiny"}),
+        ("spaces", {"arxiv2017", "extended", "icml2017", "tiny"}),
         ("controllers", {"bello2017", "ppo", "random", "reinforce"}),
         ("tasks", {"digits-mlp", "mnist-mlp", "mnist-lenet", "cifar10-convnet"}),
         ("schedules", {"constant", "cosine", "noam", "snapshot", "growing-batch"}),
@@ -37,6 +37,14 @@ def test_listings_name_what_there_is(command: str, names: set[str], capsys: pyte
     assert len(lines) == len(rows) + 1, "a line each, and a header"
     assert [line.split()[0] for line in lines[1:]] == [row["name"] for row in rows]
     assert all(line == line.rstrip() for line in lines)
+
+
+def test_spaces_are_listed_with_their_counts(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row.pop("name"): row for row in json.loads(run_here(capsys, "spaces", "--json").out)}
+    description = rows["tiny"].pop("description")
+    assert rows["tiny"] == {"groups": 1, "operands": 4, "unary": 4, "binary": 3, "strings": 384}
+    assert "tests" in description
+    assert rows["extended"]["strings"] > 100 * rows["arxiv2017"]["strings"]
 
 
 def test_what_is_called_a_rule_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:

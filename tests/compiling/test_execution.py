@@ -14,10 +14,12 @@ from neuropt.compiling.draws import drawn_like
 from neuropt.compiling.execution import Draw, Execution, evaluate_numbers
 from neuropt.compiling.program import Instruction, Leaf, Program, compile_program, compile_text
 from neuropt.compiling.torch_primitives import TORCH_PRIMITIVES
-from search_space import Rule
+from search_space import Rule, load_space
 from search_space.primitives import PRIMITIVES
 from tests.compiling.comparison import differing, rules
+from tests.search_space.random_rules import strings
 
+EXTENDED = load_space("extended")
 SIZE = 37  # neither a multiple of a vector register nor a single one
 
 
@@ -67,6 +69,16 @@ def assert_operations_equal_numpys(
 @settings(max_examples=150, deadline=None)
 @given(rules())
 def test_every_operation_of_a_random_rule_equals_numpys(rule: Rule) -> None:
+    assert_steps_equal_numpys(rule)
+
+
+@settings(max_examples=100, deadline=None)
+@given(strings(EXTENDED))
+def test_every_operation_of_a_random_rule_of_the_wider_space_equals_numpys(tokens: tuple[int, ...]) -> None:
+    assert_steps_equal_numpys(EXTENDED.decode(tokens))
+
+
+def assert_steps_equal_numpys(rule: Rule) -> None:
     program = compile_program(rule)
     state: dict[str, Any] = {r.name: r.start for r in program.remembered}
     state |= {r.name: np.full(SIZE, r.start) for r in program.remembered if r.kind == "tensor"}
@@ -101,6 +113,16 @@ def drawing(g: Tensor, t: int) -> Draw:
 @settings(max_examples=150, deadline=None)
 @given(rules())
 def test_reusing_memory_changes_nothing(rule: Rule) -> None:
+    assert_memory_is_reused_without_harm(rule)
+
+
+@settings(max_examples=60, deadline=None)
+@given(strings(EXTENDED))
+def test_reusing_memory_changes_nothing_in_the_wider_space(tokens: tuple[int, ...]) -> None:
+    assert_memory_is_reused_without_harm(EXTENDED.decode(tokens))
+
+
+def assert_memory_is_reused_without_harm(rule: Rule) -> None:
     program = compile_program(rule)
     execution = Execution(program)
     state = execution.start(torch.zeros(SIZE, dtype=torch.float64))

@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from torch import Tensor
 
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from search_space import Rule, zoo
+from search_space import Rule, load_space, zoo
 from tests.compiling.comparison import rules
 from tests.compiling.test_rule_optimizer import *  # noqa: F403  # the contract, for this form
+from tests.search_space.random_rules import strings
+
+EXTENDED = load_space("extended")
 
 
 @pytest.fixture(autouse=True)
@@ -50,3 +53,9 @@ def test_rules_of_the_zoo_equal_the_loop(name: str, dtype: torch.dtype) -> None:
 @given(rules())
 def test_random_rules_equal_the_loop(rule: Rule) -> None:
     assert_the_same(rule, torch.float64)
+
+
+@settings(max_examples=50, deadline=None)
+@given(strings(EXTENDED))
+def test_random_rules_of_the_wider_space_equal_the_loop(tokens: tuple[int, ...]) -> None:
+    assert_the_same(EXTENDED.decode(tokens), torch.float64)

@@ -14,8 +14,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from controllers import create_controller
 from neuropt.compiling.rule_optimizer import RuleOptimizer
-from search_space import Rule, zoo
+from search_space import Rule, load_space, zoo
 from tests.compiling.compilers import needs_compiler
 from tests.compiling.test_rule_optimizer import saved_and_loaded
 
@@ -269,3 +270,21 @@ def test_every_rule_of_the_zoo_is_fused(name: str, dtype: torch.dtype) -> None:
         step(t)
     # rules with reductions sum in another order, and in float32 the last bit of a power or exponential is another one too
     assert_equal(loop, fused, 64 * EPSILON[dtype])
+
+
+@needs_compiler
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(12))
+def test_random_rules_of_the_wider_space_equal_the_loop(number: int) -> None:
+    """In float64. A rule that an ulp in its parameters drives elsewhere, such as one under the sign of a sum, says nothing."""
+    space = load_space("extended")
+    (proposal,) = create_controller("random", space, number).ask(1)
+    loop, fused, step = pair(space.decode(proposal.tokens), torch.float64, lr=1e-3)
+    moved, _, step_moved = pair(space.decode(proposal.tokens), torch.float64, lr=1e-3)
+    for w in parameters(moved):
+        w.data.mul_(1 + 2.0**-52)
+    for t in range(4):
+        step(t)
+        step_moved(t)
+    agree = {name for name, x in differences(loop, moved) if x <= 1e-9}
+    assert {name: x for name, x in differences(loop, fused) if name in agree and not x <= 1e-8} == {}

@@ -20,6 +20,7 @@ from controllers import (
     PolicySettings,
     Proposal,
     Status,
+    TokenSpace,
     TreeSettings,
     TRPOSettings,
     create_controller,
@@ -27,6 +28,7 @@ from controllers import (
     load_preset,
 )
 from controllers.preset import ALGORITHMS
+from search_space import load_space, zoo
 from tests.controllers.small_space import SmallSpace
 
 Make = Callable[[int], Controller]  # seed -> controller
@@ -47,7 +49,7 @@ OPTIONS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-def small(preset: str, overrides: dict[str, object]) -> Make:
+def small(preset: str, overrides: dict[str, object], space: TokenSpace = SPACE) -> Make:
     """A preset with little to wait for and to compute, so that limits are met soon."""
     limits: dict[str, object] = {"max_outstanding": LIMIT}
     settings = load_preset(preset).settings
@@ -55,7 +57,7 @@ def small(preset: str, overrides: dict[str, object]) -> Make:
         limits |= {"batch_size": BATCH, "hidden": 8, "embedding": 4}
     if isinstance(settings, TRPOSettings):
         limits |= {"iterations": 2}
-    return lambda seed: create_controller(preset, SPACE, seed, {**limits, **overrides})
+    return lambda seed: create_controller(preset, space, seed, {**limits, **overrides})
 
 
 CONTROLLERS: dict[str, Make] = {
@@ -67,6 +69,27 @@ CONTROLLERS: dict[str, Make] = {
 def test_every_algorithm_is_under_contract() -> None:
     settings = {type(load_preset(name).settings) for name in list_presets()}
     assert settings == set(ALGORITHMS.values())
+
+
+WIDER = load_space("extended")
+IN_THE_WIDER_SPACE = {name: small(name, {}, WIDER) for name in ALGORITHMS}
+
+
+@pytest.mark.parametrize("make", IN_THE_WIDER_SPACE.values(), ids=list(IN_THE_WIDER_SPACE))
+def test_every_algorithm_works_on_the_wider_space(make: Make) -> None:
+    """Allowed strings only, the same from the same seed, others after a saved state is loaded than without, and known ones first."""
+    controller = make(1)
+    lion = WIDER.encode(zoo()["lion"])
+    assert lion is not None
+    controller.begin([Known(lion)])
+    asked = search(controller, rounds=6)
+    assert asked[0].tokens == lion
+    assert all(WIDER.allows(p.tokens) for p in asked)
+    again, resumed = make(1), make(2)
+    again.begin([Known(lion)])
+    assert search(again, rounds=6) == asked
+    resumed.load_state_dict(controller.state_dict())
+    assert search(resumed, rounds=4) == search(controller, rounds=4)
 
 
 @pytest.fixture(params=CONTROLLERS)

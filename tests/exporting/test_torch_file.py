@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from controllers import create_controller
 from neuropt.exporting import Provenance, export_rule
 from neuropt.exporting.torch_file import class_name
-from search_space import parse_rule, zoo
+from search_space import load_space, parse_rule, zoo
+
+EXTENDED = load_space("extended")
 
 LONE = """
 import importlib.abc, runpy, sys
@@ -51,7 +54,7 @@ RULES = {
     "numbers too large": "1e300 * g / 1e300 + min(g, 1e39) + 1e30 * 1e30 * g * 1e-60",
     "constant": "0.1",
     "its own update": "u = 0.5 * prev(u) + g",
-    "sums": "cumsum(g) + cummax(abs(g)) + debiased(g, 0.9)",
+    "sums": "cumsum(g) + cummax(abs(g)) + debiased(g, 0.9) + cumsum(g, 0.9) + cummax(g, 0.5) + delay(g) + delay(delay(3))",
     "without need": "x = 3 * prev(x); u = g",
     "long": " + ".join(f"{i} * exp(-abs(g) * {i})" for i in range(1, 12)),
 }
@@ -83,6 +86,8 @@ def write(folder: Path, sources: dict[str, str]) -> list[Path]:
 def test_every_rule_passes_its_own_test(tmp_path: Path) -> None:
     sources = {name: export_rule(rule, "torch", Provenance(name=name)) for name, rule in zoo().items()}
     sources |= {name: export_rule(parse_rule(text), "torch", Provenance(lr=0.1)) for name, text in RULES.items()}
+    proposals = create_controller("random", EXTENDED, 0).ask(60)
+    sources |= {f"extended {p.id}": export_rule(EXTENDED.decode(p.tokens), "torch") for p in proposals}
     result = run_alone(*write(tmp_path, sources))
     assert result.returncode == 0, result.stdout + result.stderr
     assert result.stdout.count("self-test passed: 10 recorded steps reproduced") == len(sources)

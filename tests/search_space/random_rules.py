@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from hypothesis import strategies as st
 
-from search_space import Equation, Rule
+from search_space import Equation, Rule, SearchSpace
 from search_space.expression import Call, Expression, Number, Previous, Symbol
 from search_space.primitives import PRIMITIVES
 
@@ -45,3 +46,13 @@ def rules(draw: st.DrawFn, shortenings: bool = True) -> Rule:
         equations.append(Equation(name, expression))
         names.append(name)
     return Rule(hyperparameters, tuple(equations))
+
+
+@st.composite
+def strings(draw: st.DrawFn, space: SearchSpace) -> tuple[int, ...]:
+    """Strings that the constraints of `space` allow."""
+    tokens: tuple[int, ...] = ()
+    for _ in space.choices:
+        allowed = np.flatnonzero(space.masks(np.array([tokens], np.int64).reshape(1, len(tokens)))[0])
+        tokens = (*tokens, draw(st.sampled_from(allowed.tolist())))
+    return tokens

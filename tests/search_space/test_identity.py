@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from search_space import Rule, expand, functional_key, identify, negate, parse_rule, same_rule, simplify, zoo
+from search_space.graph import order, rule_graph
+from search_space.probes import probe_values
 from tests.search_space.random_rules import rules
 
 # one update up to a positive factor
@@ -87,6 +89,12 @@ EQUAL = [
     ("a = prev(b) + g; b = 0.5 * prev(a); u = a", "y = 0.5 * prev(x); x = prev(y) + g; u = x"),
     ("cumsum(g ** 2) * g", "s = prev(s) + g * g; u = g * s"),
     ("lr * g / lr", "g"),
+    ("cumsum(g, 0.9)", "m"),
+    ("cumsum(g, 1)", "cumsum(g)"),
+    ("cummax(abs(g), 0.9)", "n = max(0.9 * prev(n), abs(g)); u = n"),
+    ("g - delay(g)", "d = g * 1; u = d - prev(d)"),
+    ("delay(m)", "prev(m)"),
+    ("g + 0.9 * prev(u)", "cumsum(g, 0.9)"),
 ]
 
 # different updates, also after their learning rates are tuned
@@ -250,3 +258,33 @@ def test_keys_are_the_same_in_another_process() -> None:
 def test_doubling_chains_do_not_explode() -> None:
     lines = ["a0 = g", *(f"a{i} = a{i - 1} * a{i - 1} + {i}" for i in range(1, 400)), "u = a399"]
     assert identify(parse_rule("\n".join(lines))).structural
+
+
+@pytest.mark.parametrize(
+    ("text", "shorter"),
+    [
+        ("sqrt(abs(g ** 2)) * g", "sqrt(g ** 2) * g"),
+        ("abs(v) * g", "v * g"),
+        ("abs(vhat) * g", "vhat * g"),
+        ("abs(cummax(v) / (1 - 0.999 ** (t + 1))) * g", "cummax(v) / (1 - 0.999 ** (t + 1)) * g"),
+        ("abs(delay(cumsum(norm(g) * g ** 2, 0.9))) * g", "delay(cumsum(norm(g) * g ** 2, 0.9)) * g"),
+    ],
+)
+def test_what_is_never_negative_is_its_size(text: str, shorter: str) -> None:
+    assert identify(parse_rule(text)).structural == identify(parse_rule(shorter)).structural
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["m", "g ** 3", "v - 1", "cummax(g)", "a = prev(a) * g; u = a", "prev(u, -1) + abs(g)", "1 - 2 ** (t + 1)", "lr"],
+)
+def test_what_may_be_negative_keeps_its_size(text: str) -> None:
+    assert not rule_graph(parse_rule(text)).never_negative
+
+
+@settings(max_examples=200, deadline=None)
+@given(rules())
+def test_no_value_that_is_never_negative_is(rule: Rule) -> None:
+    for node, _ in order(rule_graph(rule), lambda n: n.function == "recurrence"):
+        if node.never_negative and not node.is_open:
+            assert not (probe_values()(node) < 0.0).any()

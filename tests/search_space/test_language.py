@@ -23,6 +23,11 @@ from search_space import Interpreter, expand, parse_rule, run
         ("-ema(g, 0.5)", "ema_1 = 0.5 * prev(ema_1) + (1 - 0.5) * g\nu = -ema_1"),
         ("2 * cumsum(g)", "cumsum_1 = prev(cumsum_1) + g\nu = 2 * cumsum_1"),
         ("v = cummax(abs(g)); u = g / v", "v = max(prev(v), abs(g))\nu = g / v"),
+        ("cumsum(g, 0.9)", "0.9 * prev(u) + g"),
+        ("-cummax(abs(g), 0.5)", "cummax_1 = max(0.5 * prev(cummax_1), abs(g))\nu = -cummax_1"),
+        ("g - delay(g)", "delay_1 = g\nu = g - prev(delay_1)"),
+        ("delay(delay(w))", "delay_1 = w\ndelay_2 = prev(delay_1)\nu = prev(delay_2)"),
+        ("d = delay(2); u = d * g", "delay_1 = 1 * 2\nd = prev(delay_1)\nu = d * g"),
         ("ld * g", "(1 - min(t, T) / T) * g"),
         (
             "m = g * 2; u = mhat + m",
@@ -54,6 +59,25 @@ def test_ready_names_by_hand() -> None:
     assert updates("vhat") == pytest.approx([1.0, 0.009999 / 0.001999])
     assert updates("adam") == pytest.approx([1.0, (0.39 / 0.19) / (0.009999 / 0.001999) ** 0.5])
     assert updates("rmsprop") == pytest.approx([1 / 0.1**0.5, 3 / 0.99**0.5])
+
+
+@pytest.mark.parametrize(
+    ("text", "updates"),
+    [
+        ("cumsum(g)", [1.0, -1.0, 2.0]),
+        ("cumsum(g, 0.5)", [1.0, -1.5, 2.25]),  # 1; 0.5 - 2; -0.75 + 3
+        ("cummax(g)", [1.0, 1.0, 3.0]),
+        ("cummax(abs(g), 0.5)", [1.0, 2.0, 3.0]),
+        ("cummax(-g, 0.5)", [0.0, 2.0, 1.0]),  # max(0, -1); max(0, 2); max(1, -3)
+        ("delay(g)", [0.0, 1.0, -2.0]),
+        ("delay(delay(g))", [0.0, 0.0, 1.0]),
+        ("delay(3) * g", [0.0, -6.0, 9.0]),
+        ("delay(cumsum(g))", [0.0, 1.0, -1.0]),
+    ],
+)
+def test_sums_maxima_and_delays_by_hand(text: str, updates: list[float]) -> None:
+    path = run(parse_rule(text), np.array([[1.0], [-2.0], [3.0]]), np.zeros(1), lr=1.0)[:, 0]
+    assert (-np.diff(path, prepend=0.0)).tolist() == pytest.approx(updates)
 
 
 def test_interpreter_options() -> None:

@@ -33,6 +33,14 @@ def test_sizes_of_the_published_spaces() -> None:
     assert load_space("arxiv2017").groups == 2
 
 
+def test_sizes_of_the_wider_space() -> None:
+    assert load_space("extended", groups=1).size == 31 * 31 * 26 * 26 * 9
+    assert load_space("extended").size == 31 * 31 * 26 * 26 * 9 * 32 * 32 * 26 * 26 * 9
+    # the last group: an earlier result on the left, or on the right unless the left is kept; op1 != op2; no sum
+    first, second = 31 * 30 * 26 * 26 * 9, 31 * 26 * 26 * 8 + 31 * 26 * 26 * 7
+    assert load_space("extended").allowed_size == first * second
+
+
 def test_choices_grow_by_the_earlier_results() -> None:
     space = load_space("icml2017", groups=3)
     assert space.choices == (16, 16, 11, 11, 5, 17, 17, 11, 11, 5, 18, 18, 11, 11, 5)
@@ -185,7 +193,7 @@ distinct_operands = false
 
 
 def test_spaces_that_ship() -> None:
-    assert {"tiny", "icml2017", "arxiv2017"} <= list_spaces().keys()
+    assert {"tiny", "icml2017", "arxiv2017", "extended"} <= list_spaces().keys()
     for name, description in list_spaces().items():
         assert description
         assert load_space(name).name == name
@@ -254,7 +262,7 @@ def test_hostile_files_are_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_names_list_what_there_is() -> None:
-    with pytest.raises(FileNotFoundError, match=r"there are arxiv2017, .*icml2017, tiny"):
+    with pytest.raises(FileNotFoundError, match=r"there are arxiv2017, extended, icml2017, tiny"):
         load_space("icml2018")
     with pytest.raises(FileNotFoundError):
         load_space("../search_space/spaces/tiny")

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 
-from search_space import Interpreter, Rule, Trajectory, parse_rule, probe_trajectory, zoo
+from search_space import Interpreter, Rule, Trajectory, load_space, parse_rule, probe_trajectory, zoo
 from search_space.expression import Expression, Number, rebuild
 from search_space.graph import rule_graph
 from search_space.primitives import Array
 from search_space.program import Program
 from search_space.rule import Equation
-from tests.search_space.random_rules import rules
+from tests.search_space.random_rules import rules, strings
 
+EXTENDED = load_space("extended")
 STEPS, ELEMENTS = 6, 10
 ROUND_OFF = 1e-9  # numbers that agree to 12 digits are one node
 
@@ -58,6 +59,8 @@ def test_known_rules_have_the_interpreter_s_values(name: str) -> None:
         "x = prev(y) + g; y = prev(z); z = prev(x) * 0.5; u = x + y + z",
         "ema(ema(g, 0.9), 0.5) + cumsum(g) + cummax(abs(g)) + debiased(g, 0.5)",
         "prev(m) + prev(u, 1) * 0.5",
+        "cumsum(g, 0.9) - cummax(abs(g), 0.5) * delay(g) + delay(delay(w)) + delay(3)",
+        "delay(prev(u)) + ema(delay(g), 0.9) + g",
         "e = ema(prev(e) + g, 0.9); u = e",
         "k = 3 + 0 * t; u = prev(k) * g",
         "noise(0.1) * g + w",
@@ -87,6 +90,16 @@ def moved(rule: Rule) -> Rule:
 @given(rules())
 @example(parse_rule("a = cos(1000000000001); u = prev(a)"))
 def test_random_rules_have_the_interpreter_s_values(rule: Rule) -> None:
+    assert_mostly_the_interpreter_s_values(rule)
+
+
+@settings(max_examples=60, deadline=None)
+@given(strings(EXTENDED))
+def test_random_rules_of_the_wider_space_have_the_interpreter_s_values(tokens: tuple[int, ...]) -> None:
+    assert_mostly_the_interpreter_s_values(EXTENDED.decode(tokens))
+
+
+def assert_mostly_the_interpreter_s_values(rule: Rule) -> None:
     if not rule.deterministic:
         return
     recorded = trajectory()

@@ -3,11 +3,14 @@
 import os
 import signal
 import sys
+import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from neuropt.config import SearchConfig
 from neuropt.searching.cluster import RayError, check_address
 from neuropt.searching.executor import InProcessExecutor, Trial
 from neuropt.searching.ledger_file import LedgerError
@@ -17,11 +20,29 @@ from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, r
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
 
+WIDER = replace(SMALL, space="extended", groups=2)
 
-def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path) -> None:
-    tuned = run_small(SMALL, tmp_path / "tune", executor)
-    plain = run_small(SMALL, tmp_path / "plain")
+
+@pytest.mark.parametrize("config", [SMALL, pytest.param(WIDER, marks=pytest.mark.slow)], ids=lambda c: c.space)
+def test_tune_and_in_process_are_one_search(executor: TuneExecutor, tmp_path: Path, config: SearchConfig) -> None:
+    tuned = run_small(config, tmp_path / "tune", executor)
+    plain = run_small(config, tmp_path / "plain")
     assert contents(tuned.ledger) == contents(plain.ledger)
+
+
+def test_the_next_trial_is_proposed_while_the_workers_train(executor: TuneExecutor, tmp_path: Path) -> None:
+    engine = run_small(replace(SMALL, deterministic=False), tmp_path / "l", executor)
+    first = [event.kind for event in engine.ledger.history()][:4]
+    assert first == ["asked", "asked", "asked", "told"], "two for the workers, one that is ready"
+
+
+def test_the_temporary_folder_of_a_finished_search_is_gone(
+    executor: TuneExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    run_small(replace(SMALL, rules=6), tmp_path / "l", executor)
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_map_returns_what_the_in_process_executor_returns(executor: TuneExecutor) -> None:

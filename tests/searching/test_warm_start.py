@@ -67,6 +67,17 @@ def test_named_rules_are_trained_first(tmp_path: Path) -> None:
     assert same_rule(parse_rule(first[1].rule), zoo()["powersign"])
 
 
+def test_the_wider_space_begins_with_rules_that_only_it_can_say(tmp_path: Path) -> None:
+    names = ("adam", "lion", "powersign", "nesterov", "adagraft-adam-sgd")
+    folder = run_search(
+        replace(CONFIG, space="extended", rules_per_trial=len(names), warm_start=",".join(names)), tmp_path / "run"
+    )
+    with closing(ledger(folder)) as opened:
+        first = opened.proposals()[0][: len(names)]
+    assert [row.status for row in first] == ["new"] * len(names)
+    assert all(same_rule(parse_rule(row.rule), zoo()[name]) for row, name in zip(first, names, strict=True))
+
+
 def test_a_rule_that_the_space_cannot_say_is_an_error_that_names_those_it_can(tmp_path: Path) -> None:
     config = replace(CONFIG, space="tiny", groups=1, warm_start="adam")
     with pytest.raises(ValueError, match=r"tiny with 1 group cannot say 'adam'; of the zoo it can say sgd, signsgd$"):

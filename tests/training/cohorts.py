@@ -26,6 +26,7 @@ RULES = {
     "shared average": "g * exp(sign(g) * sign(m))",
     "shared average and its own": "m + 0.1 * ema(g, 0.5)",
     "two averages of one value": "ema(g, 0.9) - 0.5 * ema(g, 0.8)",
+    "an average of what is read before it": "r = sign(g ** 3) * ld; x = 0.01 * gammahat; u = where(sign(x) == sign(r), x, 0)",
     "weight decay": "mhat + 1e-3 * w",
     "noise": "adam + noise(0.01)",
     "noise of a moving size": "g + noise((1 + t) ** (-0.55))",
