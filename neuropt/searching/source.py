@@ -46,12 +46,12 @@ class Source(Protocol):
         """Load what is needed, or raise a ValueError; return the hash of the data."""
         ...
 
-    def settled(self, console: Console | None = None) -> SearchConfig:
-        """Return the configuration of a new run with a choice where it leaves one to a measurement."""
+    def settled(self, console: Console | None) -> SearchConfig:
+        """Return the configuration of a new run with what is measured where it leaves something open."""
         ...
 
     def manner(self, config: SearchConfig) -> str:
-        """Say how children are trained, where it is not as usual; empty, or begins with a comma."""
+        """Say how children are trained, where it is not as usual; else nothing."""
         ...
 
     def facts(self) -> dict[str, str]:

@@ -70,8 +70,8 @@ class TrainingSource:
         """Load the data."""
         return self.data.sha256
 
-    def settled(self, console: Console | None = None) -> SearchConfig:
-        """Try the address, and measure the fastest form and how many rules a trial is to train where that is asked for."""
+    def settled(self, console: Console | None) -> SearchConfig:
+        """Try the address, and measure what the configuration leaves open: the form of children, the rules of a trial."""
         config = self.config
         if config.executor == "tune" and config.address is not None:
             from neuropt.searching.cluster import check_address
@@ -82,11 +82,11 @@ class TrainingSource:
     def manner(self, config: SearchConfig) -> str:
         """Say how children are trained, where it is not as usual."""
         form = trained_form(config, self.task)
-        said = [
+        said = (
             ("form " + form, form != "population"),
             (config.device, config.device != "cpu"),
             (config.precision, config.precision != "float32"),
-        ]
+        )
         return "".join(f", {text}" for text, shown in said if shown)
 
     def facts(self) -> dict[str, str]:

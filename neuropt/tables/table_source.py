@@ -31,7 +31,7 @@ from neuropt.training.children import Child
 from neuropt.training.work import Done, Trained, Work
 from search_space import SearchSpace, probe_trajectory, zoo
 
-TRAINING = ("steps", "workers", *NEED_TUNE)
+TRAINING = ("steps", "workers", "form", "device", "precision", "rules_together", *NEED_TUNE)
 """Fields of a configuration that say how children are trained."""
 
 
@@ -49,7 +49,7 @@ class TableSource:
         self.config = config
         self.table = load_table(config.task.removeprefix(TABLE))
         for field in TRAINING:
-            if getattr(config, field) is not None:
+            if getattr(config, field) != getattr(SearchConfig, field):
                 raise ValueError(f"{field} says how children are trained, but {config.task} trains none; leave it out")
         if config.rules_per_trial == "auto":
             raise ValueError(f"rules_per_trial must be a number with {config.task}, which trains nothing to measure")
@@ -98,7 +98,7 @@ class TableSource:
             raise ValueError(f"{self.config.task} {hint}" + ("" if of == searched else f"; give {cure}"))
         return self.table.sha256
 
-    def settled(self, console: Console | None = None) -> SearchConfig:
+    def settled(self, console: Console | None) -> SearchConfig:
         """Return it as it is."""
         return self.config
 
