@@ -81,7 +81,8 @@ def run_search(
         create_run(folder, config)
     with locked(folder), closing(_ledger(folder, config, source, space, accept_changes, console)) as ledger:
         if console is not None and not ledger.finalists():
-            what = f"{space.name}, {space.groups} groups, {config.controller}, {source.name}"
+            groups = f"{space.groups} group{'s' * (space.groups > 1)}"
+            what = f"{space.name}, {groups}, {config.controller}, {source.name}"
             console.print(f"{folder}: {what} (data {sha256[:12]}){source.manner(config)}")
         _search(config, source, space, ledger, folder, accept_changes, console)
     return folder
@@ -152,23 +153,23 @@ def resumed_engine(
     rules of the ledger as duplicates.
     """
 
-    def engine() -> SearchEngine:
+    def engine(progress: Progress) -> SearchEngine:
         controller = create_controller(config.controller, space, config.seed)
         controller.begin(_known(ledger))
         proposer = source.proposer(controller, space)
-        progress = _progress(config, folder, console)
         return SearchEngine(config, proposer, source.range, ledger, progress, source.seeds)
 
-    found = engine()
+    snapshot = load_snapshot(folder, engine(Progress(config.rules, None)))
+    found = engine(_progress(config, folder, console))
     try:
-        found.resume(load_snapshot(folder, engine()))
+        found.resume(snapshot)
     except OtherProposals:
         if not accept_changes:
             raise
         ledger.write_environment(ledger.facts(), afresh=True)
         if console is not None:
             console.print(f"{ledger.path}: the controller proposes other rules now; it begins afresh", soft_wrap=True)
-        found = engine()
+        found = engine(_progress(config, folder, console))
         found.resume()
     return found
 

@@ -91,6 +91,16 @@ def load_snapshot(folder: Path, engine: SearchEngine) -> Snapshot | None:
     """
     if not (folder / FILE).is_file():
         return None
+    snapshot = _fitting(folder, engine)
+    if (
+        snapshot is None
+    ):  # it goes: a ledger that was put back to an earlier state may grow past it, and it would seem to fit
+        with suppress(OSError):
+            (folder / FILE).unlink()
+    return snapshot
+
+
+def _fitting(folder: Path, engine: SearchEngine) -> Snapshot | None:
     try:
         snapshot = Snapshot(**torch.load(folder / FILE, weights_only=True))
         if snapshot.of != _identity(engine) or not 0 < snapshot.events <= engine.ledger.events:

@@ -121,6 +121,25 @@ def test_a_snapshot_that_does_not_fit_is_left_out(tmp_path: Path, name: str) -> 
     assert load_snapshot(tmp_path, open_engine(SMALL, path, replay=False)) is None
 
 
+def test_a_snapshot_is_not_taken_for_one_of_a_ledger_that_was_put_back_and_grew_again(tmp_path: Path) -> None:
+    path, earlier = tmp_path / "ledger", tmp_path / "earlier"
+    engine = open_engine(SMALL, path)
+    for step in range(4):
+        trial = engine.next_trial()
+        assert isinstance(trial, Trial)
+        engine.finish(trial.number, do_work(trial.work, TASK, DATA))
+        if step == 1:
+            earlier.write_bytes(path.read_bytes())
+    save_snapshot(tmp_path, engine)
+    engine.ledger.close()
+    path.write_bytes(earlier.read_bytes())
+    again = open_engine(SMALL, path, replay=False)
+    assert load_snapshot(tmp_path, again) is None
+    again.ledger.close()
+    finished(open_engine(SMALL, path)).close()  # killed before it has kept a snapshot of its own
+    assert load_snapshot(tmp_path, open_engine(SMALL, path, replay=False)) is None
+
+
 def test_a_pickle_in_its_place_is_not_run(tmp_path: Path) -> None:
     class Harm:
         def __reduce__(self) -> tuple[Any, ...]:
