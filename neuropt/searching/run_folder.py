@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -16,6 +18,8 @@ from neuropt.searching.ledger import FoundRule, open_ledger
 RUNS = Path("runs")
 CONFIG, LEDGER, LOCK, CONTROLLER = "config.toml", "ledger.sqlite", "lock", "controller.pt"
 CONFIG_NEW = f"{CONFIG}.new"
+LOOKS = (0.05, 0.1, 0.0)
+"""Seconds after each look for a free lock."""
 
 
 class RunError(ValueError):
@@ -110,11 +114,21 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(f"{folder} cannot be written: {error.strerror or error}") from None
     with file:
+        if not _taken(file):
+            raise RunError(f"{folder} is in use by another process; wait for it, or choose another --run")
+        yield
+
+
+def _taken(file: IO[str]) -> bool:
+    """Take the lock; who only looks whether it is held, as `neuropt status` does, holds it for an instant."""
+    for wait in LOOKS:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise RunError(f"{folder} is in use by another process; wait for it, or choose another --run") from None
-        yield
+            time.sleep(wait)
+        else:
+            return True
+    return False
 
 
 def free_name(stem: str) -> Path:

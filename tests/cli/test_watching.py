@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
 import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]  # generated at import
 
+from neuropt.config import SearchConfig
+from neuropt.searching import tensorboard
 from neuropt.searching.run_folder import locked
+from neuropt.searching.search import run_search
 from tests.cli.running import run_here
 
 SEARCH = [sys.executable, "-m", "neuropt", "search", "--executor", "in-process", "--steps", "10", "--finalists", "0"]
@@ -95,6 +102,28 @@ def test_looking_does_not_disturb_a_search(tmp_path: Path, capsys: pytest.Captur
         assert json.loads(run_here(capsys, "status", str(folder), "--json").out)["state"] == "training finalists"
     run_here(capsys, "top", str(folder), "--watch")
     assert {name: (folder / name).read_bytes() for name in before} == before
+
+
+def test_who_looks_at_a_run_does_not_keep_a_search_from_it(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_SH)  # as `neuropt status` does, for an instant
+        timer = threading.Timer(0.02, fcntl.flock, (file, fcntl.LOCK_UN))
+        timer.start()
+        with locked(tmp_path):
+            timer.join()
+
+
+def test_a_search_writes_its_curves_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def writer(folder: str, **options: int) -> SummaryWriter:
+        opened.append(folder)
+        return SummaryWriter(folder, **options)
+
+    monkeypatch.setattr(tensorboard, "SummaryWriter", writer)
+    space = SearchConfig(space="icml2017", groups=1, task="table:icml2017-digits-mlp", rules=20, finalists=0)
+    run_search(replace(space, tensorboard=True), tmp_path / "run")
+    assert opened == [str(tmp_path / "run" / "tensorboard")]
 
 
 @pytest.mark.parametrize(
