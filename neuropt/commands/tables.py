@@ -31,13 +31,15 @@ class Build:
     def __call__(self) -> None:
         """Build it."""
         from neuropt.tables.building import build_table  # imports torch, and ray if it is used
+        from neuropt.tables.table_file import load_table
 
         try:
             path = build_table(self.config, self.out, lambda line: print(line, file=sys.stderr, flush=True))
         except KeyboardInterrupt:
             print("\ninterrupted; the same command goes on", file=sys.stderr)
             raise
-        print(f"wrote {path}. Next: neuropt table show {path} | neuropt search --task table:{path}")
+        space = f"--space {self.config.space} --groups {load_table(path).space.groups}"
+        print(f"wrote {path}. Next: neuropt table show {path} | neuropt search {space} --task table:{path}")
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ def read_table(path: Path) -> Table:
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}") from None
     except (zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, NotImplementedError, MemoryError) as error:
-        reason = str(error).strip("'\"").split("\n")[0] or type(error).__name__
+        said = error.args[0] if isinstance(error, KeyError) else error  # a KeyError's text is in quotes
+        reason = str(said).split("\n")[0] or type(error).__name__
         raise TableError(f"{path} is no table, or is damaged: {reason}") from None
     try:
         table = _table(about, rules, found, hashlib.sha256(content).hexdigest())
@@ -204,6 +205,12 @@ def _check(table: Table) -> None:
         raise ValueError(f"rule_of holds a number that is none of the {rules} rules")
     if not (np.isfinite(table.scales).all() and (table.scales > 0).all()):
         raise ValueError("a scale is not positive and finite")
+    if len(set(table.seeds)) < seeds:
+        raise ValueError(f"its seeds are not distinct: {', '.join(map(str, table.seeds))}")
+    if not (np.isfinite(table.base_rates).all() and (table.base_rates > 0).all()):
+        raise ValueError("a learning rate is not positive and finite")
+    if not (table.losses >= 0).all():  # infinite where the child diverged, NaN nowhere
+        raise ValueError("a loss is negative or no number")
     numbers = np.ravel_multi_index(tuple(table.tokens.T.astype(np.int64)), table.space.choices)
     if not np.array_equal(table.rule_of[numbers], np.arange(rules)):
         raise ValueError("the string of a rule says another one")

@@ -48,6 +48,7 @@ def test_a_search_on_a_shipped_table_needs_no_ray_and_no_data(
     ended = run_here(capsys, "search", *where, "--rules", "60", "--controller", "evolution", "--finalists", "2")
     assert ended.code == 0
     assert "60/60 rules" in ended.out
+    assert f"{run}: icml2017, 1 group, evolution, " in ended.out
     best = json.loads(run_here(capsys, "top", str(run), "-n", "1", "--json").out)[0]
     table = neuropt.load_table(NAME)
     rewards = table.judge(seen=(0,)).rewards
@@ -76,7 +77,7 @@ def test_a_table_is_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     )
     assert (ended.code, ended.out) == (
         0,
-        f"wrote {file}. Next: neuropt table show {file} | neuropt search --task table:{file}\n",
+        f"wrote {file}. Next: neuropt table show {file} | neuropt search --space tiny --groups 1 --task table:{file}\n",
     )
     assert "384 strings say 31 distinct rules that pass the screen" in ended.err
     assert np.isfinite(neuropt.load_table(file).losses).any()

@@ -143,6 +143,10 @@ CHANGES: dict[str, tuple[Callable[[Arrays], object], str]] = {
     "a task that is a number": (lambda a: about(a, task=3), "its task is 3"),
     "a budget that is a text": (lambda a: about(a, steps="many"), "its steps is 'many'"),
     "seeds that are texts": (lambda a: about(a, seeds=["0", "1", "2"]), "its seeds are no whole numbers"),
+    "a seed twice": (lambda a: about(a, seeds=[0, 1, 1]), "its seeds are not distinct: 0, 1, 1"),
+    "a learning rate of nothing": (lambda a: a["base_rates"].put(0, 0.0), "a learning rate is not positive and finite"),
+    "a loss that is no number": (lambda a: a["losses"].put(0, np.nan), "a loss is negative or no number"),
+    "a negative loss": (lambda a: a["losses"].put(0, -1.0), "a loss is negative or no number"),
     "no seeds": (lambda a: about(a, seeds=[]), "losses is float32 of shape"),
 }
 
@@ -175,6 +179,17 @@ def test_a_file_that_ends_early_is_damaged(share: float, path: Path, tmp_path: P
     (tmp_path / "cut.npz").write_bytes(content[: int(share * len(content))])
     with pytest.raises(TableError, match=r"cut\.npz is no table, or is damaged"):
         load_table(tmp_path / "cut.npz")
+
+
+def test_what_is_damaged_is_named_in_whole_quotes(path: Path, tmp_path: Path) -> None:
+    with np.load(path) as arrays:
+        np.savez(tmp_path / "hit.npz", **arrays)  # not compressed, so that a changed byte is seen by the checksum alone
+    content = bytearray((tmp_path / "hit.npz").read_bytes())
+    with zipfile.ZipFile(tmp_path / "hit.npz") as archive:
+        content[archive.getinfo("losses.npy").header_offset + 400] ^= 255
+    (tmp_path / "hit.npz").write_bytes(content)
+    with pytest.raises(TableError, match=r"hit\.npz is no table, or is damaged: Bad CRC-32 for file 'losses\.npy'$"):
+        load_table(tmp_path / "hit.npz")
 
 
 def test_a_file_that_unpacks_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
