@@ -37,7 +37,7 @@ class SearchConfig:
     warm_start: str | None = None
     """rules to begin with, such as adam,powersign or RUN:1, or the folder of an earlier run to learn from; commas between"""
     task: str = "digits-mlp"
-    """what children are trained on: a name of `neuropt tasks`"""
+    """what children are trained on: a name of `neuropt tasks`; or table:NAME, one of `neuropt table list` or a file"""
     rules: int = 2_000
     """distinct rules to train; duplicates and rejected rules do not count"""
     seed: int = 0

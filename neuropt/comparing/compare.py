@@ -60,8 +60,9 @@ def compare_controllers(
         raise ValueError(f"reward must be one of {', '.join(get_args(Reward))}, but got {reward!r}")
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(cpus if workers is None else _whole("workers", workers, 1, 1_000), len(entries))
+    if not 0.0 < top_share <= 1.0:
+        raise ValueError(f"top_share must be above 0 and at most 1, but got {top_share!r}")
     loaded = load_table(table)
-    loaded.judge((0,), reward).top(top_share)
     _whole("budget", budget, 1, len(loaded.rules))
     if out is not None:
         check_out(Path(out))

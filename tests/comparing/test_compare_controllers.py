@@ -150,7 +150,7 @@ WRONG = [
     (["--seeds", "0"], "seeds must be a whole number from 1 to 10,000, but got 0"),
     (["--seed", "-1"], "seed must be a whole number from 0 to"),
     (["--workers", "0"], "workers must be a whole number from 1 to 1,000, but got 0"),
-    (["--top-share", "0"], "share must lie in 0..1"),
+    (["--top-share", "0"], "top_share must be above 0 and at most 1, but got 0.0"),
     (["--reward", "speed"], "--reward must be one of"),
 ]
 
