@@ -156,9 +156,12 @@ class Kernel:
             if i.draw is not None:
                 arguments.append(next(streams))
             values[number] = KERNEL_PRIMITIVES[i.function](*arguments)
-        # what is remembered may be a leaf itself, `m = w` or `a = prev(b)`, whose memory is written here
+        # what is remembered may be a leaf itself, `m = w` or `a = prev(b)`, whose memory is written here; the compiler takes a clone
+        # away and reads what was written, but it keeps the least of a number and itself
         kept = {
-            r.name: values[r.value].clone() if r.value < len(program.leaves) else values[r.value]
+            r.name: torch.minimum(values[r.value], values[r.value])
+            if r.value < len(program.leaves)
+            else values[r.value]
             for r in program.remembered
             if r.kind != "number"
         }

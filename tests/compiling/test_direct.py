@@ -182,6 +182,19 @@ def test_numbers_are_remembered_in_the_state_that_is_there() -> None:
     assert optimizer.state[w]["b"] == 0.0625
 
 
+@pytest.mark.parametrize("size", [1, 5, 5000])
+def test_what_is_remembered_as_it_is_was_not_written_before(size: int) -> None:
+    """w is 3, 2, 1, 0; m lags one step behind it, and k two; a compiler may lose a copy, and remember what is there in the end."""
+    w = torch.full((size,), 3.0, requires_grad=True)
+    optimizer = RuleOptimizer([w], "m = w; k = prev(m); d = g; u = g + 0 * prev(k) + 0 * prev(d)", lr=1.0, fused=True)
+    for m, k in ((3.0, 0.0), (2.0, 3.0), (1.0, 2.0)):
+        w.grad = torch.ones(size)
+        optimizer.step()
+        state = optimizer.state[w]
+        assert [x[0].item() for x in (w, state["m"], state["k"], state["d"])] == [m - 1, m, k, 1.0]
+        assert all((x == x[0]).all() for x in (w, state["m"], state["k"], state["d"]))
+
+
 GRADIENTS: dict[str, Callable[[Tensor], Tensor]] = {
     "expanded": lambda w: torch.ones(1).expand(w.shape),
     "transposed": lambda w: torch.arange(float(w.numel())).view(w.shape[::-1]).t(),
