@@ -46,9 +46,10 @@ class Status:
 def lines(folder: Path, status: RunStatus) -> list[str]:
     """Return a status as lines for people."""
     best = status.best
+    waiting = "to be trained again" if status.state == "interrupted" else "under way"
     facts = {
         "run": f"{folder}, {status.state}",
-        "rules": f"{status.trained} trained, {status.failed} failed, {status.training} under way, of {status.wanted}",
+        "rules": f"{status.trained} trained, {status.failed} failed, {status.training} {waiting}, of {status.wanted}",
         "proposals": f"{status.duplicates} duplicates and {status.rejected} rejected beside them, which cost no training",
         "best": "no rule is trained yet"
         if best is None
