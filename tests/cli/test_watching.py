@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorboardX import SummaryWriter
@@ -116,7 +117,7 @@ def test_who_looks_at_a_run_does_not_keep_a_search_from_it(tmp_path: Path) -> No
 def test_a_search_writes_its_curves_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
-    def writer(folder: str, **options: int) -> SummaryWriter:
+    def writer(folder: str, **options: Any) -> SummaryWriter:
         opened.append(folder)
         return SummaryWriter(folder, **options)
 
