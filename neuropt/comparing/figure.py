@@ -37,7 +37,8 @@ def figure(panels: Sequence[Panel], title: str) -> str:
     panels = [panel for panel in panels if panel.bands]
     names = list(dict.fromkeys(band.controller for panel in panels for band in panel.bands))
     colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    width, height = WIDTH * len(panels), HEIGHT + 24 * (1 + (len(names) - 1) // 8)
+    width = WIDTH * len(panels) + RIGHT  # room for half of the last number
+    height = HEIGHT + 24 * (1 + (len(names) - 1) // 8)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         'font-family="sans-serif" font-size="11">',
