@@ -115,19 +115,14 @@ class Population:
         if len(columns) == len(self.columns):
             return
         chosen = torch.tensor(columns, dtype=torch.int64, device=self.device)
-        before, old_columns, old_present = self.rows, self.columns, self.present
+        before, old_columns = self.rows, self.columns
         self.weights = self.weights[:, chosen]
         self.columns = [self.columns[c] for c in columns]
         self.losses.keep(chosen)
         if not self.columns:
             return
         self.rows = self._prepared()
-        for position, rule in enumerate(self.present):
-            was = old_present.index(rule)
-            rates = [c.rate for c in old_columns if c.rule == rule]
-            stay = torch.tensor([rates.index(c.rate) for c in self.columns if c.rule == rule], device=self.device)
-            for name in self.rows.merged.remembered[position]:
-                self.rows.remembered(position, name).copy_(before.remembered(was, name)[:, stay])
+        self.rows.take_over(before, old_columns, self.columns)
 
     def evaluate(self, split: Split | Sequence[Split]) -> tuple[Tensor, Tensor]:
         """Return loss and accuracy on a split, or on one for each seed: (seeds, columns) each."""

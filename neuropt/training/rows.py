@@ -16,6 +16,7 @@ from torch import Tensor
 
 from neuropt.compiling.program import Program
 from neuropt.training.averages import average_parts, averages, folded, number_of, tensor_of
+from neuropt.training.children import Column
 from neuropt.training.merging import Merged, Node
 from neuropt.training.operations import (
     Operand,
@@ -94,6 +95,20 @@ class Rows:
     def remembered(self, rule: int, name: str) -> Tensor:
         """Return the memory of one remembered value in the rows of one rule: (seeds, rows of the rule, P), to read or to fill."""
         return self._view(self.merged.remembered[rule][name], *self.slices[rule])
+
+    def take_over(self, before: Rows, old: Sequence[Column], present: Sequence[Column]) -> None:
+        """Fill what is remembered from the rows before some columns left.
+
+        Args:
+            before: rows of the old columns.
+            old, present: the columns before and now, those of a rule beside each other; the present ones are among the old.
+        """
+        was = {rule: position for position, rule in enumerate(dict.fromkeys(c.rule for c in old))}
+        for position, rule in enumerate(dict.fromkeys(c.rule for c in present)):
+            rates = [c.rate for c in old if c.rule == rule]
+            stay = torch.tensor([rates.index(c.rate) for c in present if c.rule == rule], device=self.updates.device)
+            for name in self.merged.remembered[position]:
+                self.remembered(position, name).copy_(before.remembered(was[rule], name)[:, stay])
 
     # -- preparation ---------------------------------------------------------------------------------------------------------------
 
