@@ -20,7 +20,7 @@ from tensorboardX.proto.event_pb2 import Event  # pyright: ignore[reportAttribut
 
 from neuropt.config import SearchConfig
 from neuropt.searching import tensorboard
-from neuropt.searching.run_folder import locked
+from neuropt.searching.run_folder import RunError, locked
 from neuropt.searching.search import run_search
 from tests.cli.running import run_here
 
@@ -110,8 +110,9 @@ def test_who_looks_at_a_run_does_not_keep_a_search_from_it(tmp_path: Path) -> No
         fcntl.flock(file, fcntl.LOCK_SH)  # as `neuropt status` does, for an instant
         timer = threading.Timer(0.02, fcntl.flock, (file, fcntl.LOCK_UN))
         timer.start()
-        with locked(tmp_path):
-            timer.join()
+        with locked(tmp_path), pytest.raises(RunError, match="in use"), locked(tmp_path):
+            pass  # it was got, since nobody else gets it
+        timer.join()
 
 
 def test_a_search_writes_its_curves_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

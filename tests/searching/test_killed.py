@@ -39,7 +39,7 @@ def everything(run: Path) -> dict[str, list[tuple[object, ...]]]:
         return found
 
 
-def check(run: Path, expected: Path, rules: int) -> None:
+def assert_nothing_lost_or_repeated(run: Path, expected: Path, rules: int) -> None:
     found = everything(run)
     assert found == everything(expected)
     keys = [row[4] for row in found["proposals"] if row[5] == "new"]
@@ -55,7 +55,9 @@ def test_a_search_killed_at_many_moments_of_its_ledgers_work_equals_one_that_was
     assert ends[-1][1] == 0
     assert set(ends[:-1]) == {("statement", -signal.SIGKILL), ("inside", -signal.SIGKILL), ("torn", -signal.SIGXFSZ)}
     assert len(ends) > ORDERLY + 20
-    check(tmp_path / "killed" / "run", run_search(CONFIG, tmp_path / "whole" / "run"), CONFIG.rules)
+    assert_nothing_lost_or_repeated(
+        tmp_path / "killed" / "run", run_search(CONFIG, tmp_path / "whole" / "run"), CONFIG.rules
+    )
 
 
 BIG = replace(CONFIG, rules=600, rules_per_trial=5, steps=30, finalists=3, executor="tune", workers=2)
@@ -114,7 +116,7 @@ def test_a_driver_killed_at_twenty_random_moments_loses_and_repeats_nothing(tmp_
     last = begin(run)
     assert last.communicate()[1] == ""
     assert last.returncode == 0
-    check(run, run_search(replace(BIG, workers=1), tmp_path / "whole" / "run"), BIG.rules)
+    assert_nothing_lost_or_repeated(run, run_search(replace(BIG, workers=1), tmp_path / "whole" / "run"), BIG.rules)
 
 
 @pytest.mark.slow

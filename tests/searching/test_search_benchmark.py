@@ -29,7 +29,7 @@ def measure(*executors: str) -> dict[str, dict[str, Any]]:
     return {name: turns[0] for name, turns in json.loads(done.stdout).items()}
 
 
-def check(found: dict[str, dict[str, Any]]) -> None:
+def assert_the_parts_make_the_whole(found: dict[str, dict[str, Any]]) -> None:
     """Whatever the machine does, the parts make the whole."""
     for measured in found.values():
         assert sum(measured["shares"].values()) == pytest.approx(1.0)
@@ -40,9 +40,9 @@ def check(found: dict[str, dict[str, Any]]) -> None:
 
 
 def test_the_benchmark_of_a_search_accounts_for_all_of_its_time() -> None:
-    check(measure("in-process", "plain 1"))
+    assert_the_parts_make_the_whole(measure("in-process", "plain 1"))
 
 
 @pytest.mark.slow
 def test_the_benchmark_of_a_search_accounts_for_all_of_its_time_on_ray() -> None:
-    check(measure("plain 2", "tune 2"))
+    assert_the_parts_make_the_whole(measure("plain 2", "tune 2"))

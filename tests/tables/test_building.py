@@ -29,7 +29,7 @@ from tests.tables.conftest import TINY
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def same_numbers(one: Table, other: Table) -> None:
+def assert_same_numbers(one: Table, other: Table) -> None:
     assert one.rules == other.rules
     np.testing.assert_array_equal(one.losses, other.losses)
     np.testing.assert_array_equal(one.accuracies, other.accuracies)
@@ -102,7 +102,7 @@ def test_a_build_that_is_killed_twice_trains_nothing_twice_and_ends_as_one_that_
     assert f"; {len(before)} works were trained before" in said
     assert [path.name for path in tmp_path.iterdir()] == ["killed.npz"], "and nothing is left beside it"
     config = replace(TINY, seeds=seeds, steps=30)
-    same_numbers(load_table(file), load_table(build_table(config, tmp_path / "whole.npz")))
+    assert_same_numbers(load_table(file), load_table(build_table(config, tmp_path / "whole.npz")))
 
 
 def test_a_build_may_go_on_with_more_seeds(tmp_path: Path, table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,13 +116,13 @@ def test_a_build_may_go_on_with_more_seeds(tmp_path: Path, table: Table, monkeyp
     said: list[str] = []
     build_table(TINY, tmp_path / "t.npz", said.append)
     assert "31 rules on 3 seeds; 2 works were trained before" in said
-    same_numbers(load_table(tmp_path / "t.npz"), table)
+    assert_same_numbers(load_table(tmp_path / "t.npz"), table)
 
 
 @pytest.mark.slow
-def test_a_build_on_ray_has_the_same_numbers(tmp_path: Path, table: Table) -> None:
+def test_a_build_on_ray_has_the_assert_same_numbers(tmp_path: Path, table: Table) -> None:
     build_table(replace(TINY, executor="tune", workers=2), tmp_path / "t.npz")
-    same_numbers(load_table(tmp_path / "t.npz"), table)
+    assert_same_numbers(load_table(tmp_path / "t.npz"), table)
 
 
 def test_a_file_that_exists_is_not_replaced(path: Path) -> None:
