@@ -190,3 +190,19 @@ def proposed(name: str, seed: int) -> list[Rule]:
 @hypothesis.given(st.lists(rules(), min_size=3, max_size=3))
 def test_random_rules_of_the_whole_language(some: list[Rule]) -> None:
     assert_either_way(some, [1e-3], steps=6)
+
+
+def test_a_rule_that_leaves_whole_takes_nothing_of_the_others_with_it() -> None:
+    task = DIGITS.with_budget(STEPS)
+    two = parsed(["ema(g, 0.5)", "ema(g, 0.9) / (sqrt(ema(g ** 2, 0.99)) + 1e-8)"])
+    both, weights = population(two, [RATES] * 2, SEEDS, task), {}
+    for stays in (0, 1):
+        some = population(two, [RATES] * 2, SEEDS, task)
+        some.advance(6)
+        some.keep([i for i, column in enumerate(some.columns) if column.rule == stays])
+        some.advance(6)
+        weights[stays] = some.weights
+    both.advance(STEPS)
+    for stays, left in weights.items():
+        chosen = [i for i, column in enumerate(both.columns) if column.rule == stays]
+        torch.testing.assert_close(left, both.weights[:, chosen], rtol=TOLERANCE_32, atol=TOLERANCE_32)
