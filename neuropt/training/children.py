@@ -7,13 +7,14 @@ rows, any model in such a buffer, and one at a time, plain torch. All lose the s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from neuropt.tasks.task import Task
+from neuropt.training.curves import Curves, evaluation_steps
 
 Status = Literal["trained", "stopped", "diverged"]
 
@@ -35,6 +36,8 @@ class Child:
         train_loss: mean over its last steps; infinity if it diverged.
         loss, accuracy: on the validation split, at the end of the budget; None unless trained.
         test_loss, test_accuracy: likewise on the test split, where asked for.
+        curve: validation loss and accuracy at the steps of `evaluation_steps`, as long as it had not diverged, where asked for.
+        seconds: of training, evaluation left out; children that train together share theirs evenly.
     """
 
     learning_rate: float
@@ -46,6 +49,8 @@ class Child:
     accuracy: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
+    curve: tuple[tuple[float, float], ...] = ()
+    seconds: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,21 +125,34 @@ Results = list[list[list[Child]]]
 """[rule][learning rate][seed]"""
 
 
-def race(cohort: Cohort[Given], task: Task, splits: Mapping[str, Given], halving: bool = True) -> Results:
+def race(
+    cohort: Cohort[Given],
+    task: Task,
+    splits: Mapping[str, Given],
+    halving: bool = True,
+    evaluations: int = 0,
+) -> Results:
     """Train a cohort to the end of the task's budget, halving the learning rates of each rule on the way.
 
     Args:
         splits: what the survivors are evaluated on: "validation", and "test" for finalists only.
         halving: whether to follow `task.halving`.
+        evaluations: points of each child's learning curve on "validation", see `evaluation_steps`; 0 for none.
     """
     rungs = dict(task.halving) if halving else {}
-    clearings = {task.steps * i // CLEARINGS for i in range(1, CLEARINGS)}
+    clearings = {task.steps * i // CLEARINGS for i in range(1, CLEARINGS)} - {0}
+    points = evaluation_steps(task.steps, evaluations)
+    curves = Curves(splits.get("validation"))
+    if points:
+        curves.evaluate(cohort)
     found: dict[tuple[int, int], list[Child]] = {}
     done = 0
-    for stop in sorted(step for step in {*rungs, *clearings, task.steps} if step > 0):
-        cohort.advance(stop - done)
+    for stop in sorted({*rungs, *clearings, *points, task.steps} - {0}):
+        curves.advance(cohort, stop - done)
         done = stop
-        if stop < task.steps:
+        if stop < task.steps and stop in points:
+            curves.evaluate(cohort)
+        if stop < task.steps and (stop in rungs or stop in clearings):
             kept = _survivors(cohort, rungs.get(stop))
             for index in sorted(set(range(len(cohort.columns))) - set(kept)):
                 found[_key(cohort, index)] = _children(cohort, index, "stopped")
@@ -149,8 +167,16 @@ def race(cohort: Cohort[Given], task: Task, splits: Mapping[str, Given], halving
     rules: Results = []
     for rule, rate in sorted(found):
         rules.extend([] for _ in range(rule + 1 - len(rules)))
-        rules[rule].append(found[rule, rate])
+        rules[rule].append([_noted(child, curves, (rule, rate), s) for s, child in enumerate(found[rule, rate])])
     return rules
+
+
+def _noted(child: Child, curves: Curves, column: tuple[int, int], seed: int) -> Child:
+    """Return a child with its curve and its seconds; the last point is what it came to."""
+    points = curves.of(column, seed)
+    if points and child.loss is not None and child.accuracy is not None:
+        points += ((child.loss, child.accuracy),)
+    return replace(child, curve=points, seconds=curves.seconds[column])
 
 
 def _key(cohort: Cohort[Any], index: int) -> tuple[int, int]:

@@ -55,6 +55,7 @@ def train_rules(
     rules_together: int | None = None,
     device: torch.device = CPU,
     precision: Precision = "float32",
+    evaluations: int = 0,
 ) -> Results:
     """Train every rule at each of its learning rates on each seed.
 
@@ -72,6 +73,7 @@ def train_rules(
         rules_together: how many share a buffer; None for the usual number.
         device: where.
         precision: of forward and backward passes.
+        evaluations: points of each child's learning curve; 0 for none.
 
     Returns:
         children as [rule][learning rate][seed].
@@ -106,7 +108,7 @@ def train_rules(
                     if form == "population"
                     else RowPopulation(task, data, programs, rates, seeds, form, device, precision, schedule=schedule)
                 )
-            results += race(cohort, task, splits, halving)
+            results += race(cohort, task, splits, halving, evaluations)
     return results
 
 
@@ -171,6 +173,7 @@ def train_optimizer(
     schedule: str = CONSTANT,
     device: torch.device = CPU,
     precision: Precision = "float32",
+    evaluations: int = 0,
 ) -> Results:
     """Train with any torch optimizer, one child at a time; as `train_rules` for one rule."""
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
@@ -178,7 +181,7 @@ def train_optimizer(
         cohort = OneAtATime(
             task, data, [factory], [learning_rates], seeds, schedule=schedule, device=device, precision=precision
         )
-        return race(cohort, task, splits, halving)
+        return race(cohort, task, splits, halving, evaluations)
 
 
 def rule_factory(rule: Rule, steps: int) -> OptimizerFactory:

@@ -31,11 +31,13 @@ class Job:
         rule: rule text, or None for an optimizer.
         optimizer: a name of `neuropt.optimizers.named_optimizers`, or None for a rule.
         learning_rates: to be trained at.
+        hyperparameters: of an optimizer, under the catalogue's names; those of a rule stand in its text.
     """
 
     rule: str | None
     learning_rates: tuple[float, ...]
     optimizer: str | None = None
+    hyperparameters: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,7 @@ class Work:
         rules_together: how many share a buffer; None for the usual number.
         device: where, a name of `neuropt.training.devices.find_device`.
         precision: of forward and backward passes.
+        evaluations: points of each child's learning curve; 0 for none.
     """
 
     jobs: tuple[Job, ...]
@@ -65,16 +68,31 @@ class Work:
     rules_together: int | None = None
     device: str = "cpu"
     precision: Precision = "float32"
+    evaluations: int = 0
 
     def to_json(self) -> str:
-        """Return the work as text."""
-        return json.dumps(asdict(self))
+        """Return the work as text; what came later than ledgers that hold such texts is left out where it is not used."""
+        values = asdict(self)
+        for job in values["jobs"]:
+            if not job["hyperparameters"]:
+                del job["hyperparameters"]
+        if not self.evaluations:
+            del values["evaluations"]
+        return json.dumps(values)
 
     @staticmethod
     def from_json(text: str) -> Work:
         """Read it back."""
         values = json.loads(text)
-        jobs = tuple(Job(j["rule"], tuple(j["learning_rates"]), j["optimizer"]) for j in values.pop("jobs"))
+        jobs = tuple(
+            Job(
+                j["rule"],
+                tuple(j["learning_rates"]),
+                j["optimizer"],
+                tuple((name, value) for name, value in j.get("hyperparameters", ())),
+            )
+            for j in values.pop("jobs")
+        )
         return Work(jobs, tuple(values.pop("seeds")), **values)
 
 
@@ -114,10 +132,15 @@ class Done:
         """Read it back."""
         values: dict[str, Any] = json.loads(text)
         trained = tuple(
-            Trained(tuple(tuple(Child(**child) for child in row) for row in job["children"]), job["failure"])
+            Trained(tuple(tuple(_child(child) for child in row) for row in job["children"]), job["failure"])
             for job in values["trained"]
         )
         return Done(trained, values["seconds"], values["device"])
+
+
+def _child(values: dict[str, Any]) -> Child:
+    """Read a child; ledgers from before there were curves hold none."""
+    return Child(**values | {"curve": tuple((loss, accuracy) for loss, accuracy in values.get("curve", ()))})
 
 
 def do_work(work: Work, task: Task, data: TaskData) -> Done:
@@ -161,11 +184,11 @@ def _trained(children: Iterable[Sequence[Child]]) -> Trained:
 def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Results:
     rates, device = [job.learning_rates for job in jobs], find_device(work.device)
     if jobs[0].optimizer is not None:
-        named = named_optimizers()[jobs[0].optimizer]
+        named, hyper = named_optimizers()[jobs[0].optimizer], dict(jobs[0].hyperparameters)
         return train_optimizer(
             task,
             data,
-            lambda parameters, lr, seed: named.create(parameters, **named.arguments(lr, task.steps)),
+            lambda parameters, lr, seed: named.create(parameters, **named.arguments(lr, task.steps) | hyper),
             rates[0],
             work.seeds,
             halving=work.halving,
@@ -173,6 +196,7 @@ def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Resul
             schedule=work.schedule,
             device=device,
             precision=work.precision,
+            evaluations=work.evaluations,
         )
     rules = [parse_rule(job.rule or "") for job in jobs]
     return train_rules(
@@ -189,4 +213,5 @@ def _train(work: Work, jobs: Sequence[Job], task: Task, data: TaskData) -> Resul
         rules_together=work.rules_together,
         device=device,
         precision=work.precision,
+        evaluations=work.evaluations,
     )
