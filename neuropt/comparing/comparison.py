@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from neuropt.comparing.measured import Measured
-from neuropt.comparing.statistics import Ratio, holm, median_ratio
+from neuropt.comparing.statistics import Ratio, median_ratio
 from neuropt.evaluating.statistics import Comparison as Paired
 from neuropt.evaluating.statistics import Spread, compare, spread
+from neuropt.statistics.holm import holm
 
 REFERENCE = "random"
 """What every other controller must beat."""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neuropt.comparing.statistics import Ratio, holm, median_ratio
+from neuropt.comparing.statistics import Ratio, median_ratio
+from neuropt.statistics.holm import holm
 
 
 def test_holm_by_hand() -> None:
