@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args, get_type_hints
 
 Reward = Literal["accuracy", "loss"]
 Grid = Literal["scaled", "paper"]
+EvaluationGrid = Literal["centred", "scaled", "paper"]
 Executor = Literal["tune", "in-process"]
 Batched = Literal["auto", "yes", "no"]
 Form = Literal["auto", "population", "plain", "rows", "channels-last", "batched", "compiled"]

@@ -11,7 +11,7 @@ from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from neuropt.commands.rules import RULE_HELP
-from neuropt.config import WHEREABOUTS, Executor, Grid, Reward, SearchConfig
+from neuropt.config import WHEREABOUTS, EvaluationGrid, Executor, Reward, SearchConfig
 
 SCREEN_WIDTH = 160
 
@@ -65,33 +65,55 @@ class Search:
 
 @dataclass(frozen=True)
 class Evaluate:
-    """Compare optimizers on tasks: every learning rate of a grid, then the best one on fresh seeds."""
+    """Compare optimizers on tasks: each tuned with one budget of trials, then its best trial on fresh seeds."""
 
     optimizers: Annotated[
-        Positional[tuple[str, ...]], arg(metavar="OPTIMIZER...", help=f"a name of `neuropt optimizers`, or {RULE_HELP}")
-    ]
-    tasks: Annotated[tuple[str, ...], arg(metavar="TASK...")]
-    """names of `neuropt tasks`"""
-    schedule: Annotated[tuple[str, ...], arg(metavar="SCHEDULE...")] = ("constant",)
-    """of the learning rate: names of `neuropt schedules`; every optimizer is tuned and reported under each"""
-    seeds: int = 10
-    """fresh seeds that results are reported on"""
-    tune_seeds: int = 3
-    """seeds that learning rates are chosen on"""
-    grid: Grid = "scaled"
-    """learning rates: scaled to the optimizer's own updates, or the paper's 10^-5 .. 10^1"""
-    reward: Reward = "accuracy"
-    """what chooses the learning rate, on validation data"""
+        Positional[tuple[str, ...]],
+        arg(
+            metavar="OPTIMIZER...",
+            help=f"a name of `neuropt optimizers`, 'adamw(beta2=0.95|0.999)' to tune it, 'graft(sgd, adam)', or {RULE_HELP}",
+        ),
+    ] = ()
+    tasks: Annotated[tuple[str, ...], arg(metavar="TASK...")] = ()
+    """names of `neuropt tasks`, or all: every one that needs no download"""
+    profile: Annotated[str | None, arg(metavar="NAME")] = None
+    """quick (minutes), full, grafting, or a TOML file; what is left out below comes from it"""
+    schedule: Annotated[tuple[str, ...] | None, arg(metavar="SCHEDULE...")] = None
+    """of the learning rate: names of `neuropt schedules`; every optimizer is tuned and reported under each (constant)"""
+    seeds: int | None = None
+    """fresh seeds that results are reported on (10)"""
+    tune_seeds: int | None = None
+    """seeds that trials are chosen on (3)"""
+    trials: int | None = None
+    """budget of tuning of each optimizer under each schedule on each task (9)"""
+    grid: EvaluationGrid | None = None
+    """learning rates: 1 and 3 times powers of 10 around the optimizer's own centre (centred), or a search's grids"""
+    reward: Reward | None = None
+    """what chooses the trial, on validation data; None: each task's metric"""
+    reference: str | None = None
+    """the optimizer that others are compared with (adamw, else the first)"""
+    evaluations: int | None = None
+    """points of a learning curve (20)"""
+    consecutive: int | None = None
+    """evaluations in a row that must reach the target (2)"""
     steps: int | None = None
     """training steps; None leaves each task's own"""
-    seed: int = 0
-    """moves all seeds"""
+    seed: int | None = None
+    """moves all seeds (0)"""
+    form: str | None = None
+    """how children of tasks that are no MLP are trained: usual (one at a time), rows, batched, measured"""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
-    """folder for children.csv and evaluation.json"""
+    """folder for what is found (docs/evaluation.md), with a ledger while it runs"""
+    resume: bool = False
+    """go on with the evaluation in that folder, with its own configuration; nothing that is finished is trained again"""
+    accept_changes: bool = False
+    """with --resume: go on although versions, data or first weights have changed; the ledger records it"""
+    baselines: Annotated[Path | None, arg(metavar="DIR")] = None
+    """archived results, such as benchmarks/baselines, which stand beside the new ones without being trained again"""
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
     """folder with data sets that are already there; else NEUROPT_DATA, else downloads"""
-    executor: Executor = "in-process"
-    """this process without Ray, or Ray Tune on this machine or a cluster"""
+    executor: Executor | None = None
+    """in-process without Ray, or tune: Ray on this machine or a cluster (in-process)"""
     workers: int | None = None
     """processes of Ray; None for every CPU"""
     address: str | None = None
@@ -101,13 +123,18 @@ class Evaluate:
 
     def __call__(self) -> None:
         """Run it."""
-        if not self.optimizers:
-            raise ValueError("missing: OPTIMIZER..., such as adam; see `neuropt evaluate --help`")
+        if not self.optimizers and self.profile is None and not self.resume:
+            raise ValueError("missing: OPTIMIZER..., such as adam, or --profile quick; see `neuropt evaluate --help`")
         from neuropt.evaluating.evaluate import evaluate  # imports torch, and ray if it is used
-        from neuropt.reporting.tables import print_evaluation
+        from neuropt.reporting.evaluations import print_evaluation
 
         arguments = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "json"}
-        found = evaluate(**arguments, progress=lambda done: print(done, file=sys.stderr))
+        try:
+            found = evaluate(**arguments, progress=lambda done: print(done, file=sys.stderr))
+        except KeyboardInterrupt:
+            if self.out is not None:
+                print(f"\ninterrupted; go on with: neuropt evaluate --resume --out {self.out}", file=sys.stderr)
+            raise
         if self.json:
             print(found.to_json(), end="")
             return

@@ -2,17 +2,22 @@
 
 adam                      a rule of the zoo and a class of the catalogue, which equal each other
 adabound                  a class whose update depends on the lr that it starts with: its rule of the zoo fixes that one
+adamw(beta2=0.95|0.999)   values of hyperparameters, tuned beside the learning rate where there are several
+graft(sgd, adam)          the length of one rule's update in the direction of another's
 runs/first:1, sign(m)     rules, found or written
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from neuropt.evaluating.grafting import grafted, read_pair
+from neuropt.evaluating.settings import check_axes, read_settings
+from neuropt.evaluating.tuning import Axis, Hyperparameters
 from neuropt.finding import find_rule
 from neuropt.optimizers.catalogue import named_optimizers
 from neuropt.optimizers.named_schedules import CONSTANT
@@ -34,6 +39,7 @@ class Contender:
         optimizer: its name in the catalogue, or None for a rule that has none.
         searched: names of the tasks on which a search found it.
         used_seeds: seeds that the search trained on.
+        axes: hyperparameters and the values that they may take.
     """
 
     name: str
@@ -41,17 +47,47 @@ class Contender:
     optimizer: str | None = None
     searched: frozenset[str] = frozenset()
     used_seeds: tuple[int, ...] = ()
+    axes: tuple[Axis, ...] = ()
 
     @property
     def shown_rule(self) -> str | None:
         """The rule on one line, or None where the name says it."""
         return None if self.rule is None or self.name in zoo() else one_line(self.rule)
 
-    def job(self, task: Task, learning_rates: Sequence[float], schedule: str = CONSTANT) -> Job:
-        """Return the work to train it: as a rule where children are batched, as its own class where they are not and it has one."""
-        if self.rule is not None and (is_batched(task, schedule) or self.optimizer is None):
-            return Job(self.rule.text, tuple(learning_rates))
-        return Job(None, tuple(learning_rates), self.optimizer)
+    @property
+    def default_lr(self) -> float | None:
+        """The learning rate that its class has by default; None for what is no name of the catalogue."""
+        return None if self.optimizer is None else float(named_optimizers()[self.optimizer].defaults["lr"])
+
+    def job(
+        self,
+        task: Task,
+        learning_rates: Sequence[float],
+        schedule: str = CONSTANT,
+        hyperparameters: Hyperparameters = (),
+        in_rows: bool = False,
+    ) -> Job:
+        """Return the work to train it: as a rule where children share a buffer, as its own class where they do not and it has one.
+
+        Args:
+            in_rows: whether children share a buffer although the task's model is no `MLP`.
+        """
+        rates = tuple(learning_rates)
+        if self.rule is not None and hyperparameters:
+            return Job(with_values(self.rule, hyperparameters).text, rates)
+        if self.rule is not None and (in_rows or is_batched(task, schedule) or self.optimizer is None):
+            return Job(self.rule.text, rates)
+        return Job(None, rates, self.optimizer, hyperparameters)
+
+
+def with_values(rule: Rule, values: Hyperparameters) -> Rule:
+    """Return a rule with other values of some hyperparameters.
+
+    >>> with_values(zoo()["signum"], (("momentum", 0.5),)).hyperparameters
+    (('momentum', 0.5),)
+    """
+    given = dict(values)
+    return replace(rule, hyperparameters=tuple((name, given.get(name, old)) for name, old in rule.hyperparameters))
 
 
 def one_line(rule: Rule) -> str:
@@ -86,12 +122,33 @@ def find_contender(text: str | Rule) -> Contender:
         return Contender(one_line(text), text)
     if text in named_optimizers() or text in zoo():
         return named(text)
+    if (pair := read_pair(text)) is not None:
+        magnitude, direction = pair
+        return Contender(text, zoo()[magnitude] if magnitude == direction else grafted(*(zoo()[n] for n in pair)))
+    if (settings := read_settings(text)) is not None:
+        return _with_settings(text, *settings)
     found = find_rule(text)
     name = found.name or one_line(found.rule)
     if found.run is None:
         return Contender(name, found.rule)
     task, seeds = searched_on(run_config(found.run))
     return Contender(name, found.rule, None, frozenset({task}), seeds)
+
+
+def _with_settings(text: str, name: str, axes: tuple[Axis, ...]) -> Contender:
+    if name not in named_optimizers() and name not in zoo():
+        raise ValueError(f"{text!r}: no optimizer is called {name!r}; `neuropt optimizers` lists all names")
+    contender = named(name)
+    if contender.rule is not None:
+        check_axes(text, axes, dict(contender.rule.hyperparameters))
+    else:
+        row = named_optimizers()[name]
+        numbers = {n for n, value in row.defaults.items() if isinstance(value, float) and n != "lr"}
+        check_axes(text, axes, numbers)
+        for axis, values in axes:  # a value out of range is refused here, and not in a worker
+            for value in values:
+                row.create([torch.nn.Parameter(torch.zeros(1))], **row.arguments(1.0, 100), **{axis: value})
+    return replace(contender, name=text, axes=axes)
 
 
 def check_names(contenders: Iterable[Contender]) -> None:

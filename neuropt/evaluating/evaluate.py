@@ -2,154 +2,129 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from neuropt.config import EvaluationGrid, Reward
 from neuropt.config import Executor as ExecutorName
-from neuropt.config import Grid, Reward
-from neuropt.evaluating.contenders import Contender, check_names, find_contender
-from neuropt.evaluating.evaluation import Evaluation, check_out
-from neuropt.evaluating.protocol import Protocol, Say, Study, fresh_seeds, run_protocol
-from neuropt.evaluating.row import ordered
-from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
-from neuropt.searching.executor import Executor, InProcessExecutor
-from neuropt.tasks import get_task, initial_weights, load_task_data
-from neuropt.tasks.hashing import hash_tensors
-from neuropt.tasks.task import Task, TaskData
+from neuropt.evaluating.baselines import archive_fields
+from neuropt.evaluating.config import CONFIG, EvaluationConfig, make_config, moved, read_config, read_profile
+from neuropt.evaluating.contenders import one_line
+from neuropt.evaluating.evaluation import Evaluation
+from neuropt.evaluating.protocol import Say
+from neuropt.evaluating.running import run_evaluation
 from search_space import Rule
 
 
 def evaluate(
-    optimizers: Sequence[str | Rule],
-    tasks: Sequence[str],
+    optimizers: Sequence[str | Rule] = (),
+    tasks: Sequence[str] = (),
     *,
-    seeds: int = 10,
-    tune_seeds: int = 3,
-    grid: Grid = "scaled",
-    reward: Reward = "accuracy",
-    schedule: str | Sequence[str] = CONSTANT,
-    out: Path | str | None = None,
-    data_dir: Path | str | None = None,
+    profile: str | None = None,
+    seeds: int | None = None,
+    tune_seeds: int | None = None,
+    trials: int | None = None,
+    grid: EvaluationGrid | None = None,
+    reward: Reward | None = None,
+    schedule: str | Sequence[str] | None = None,
+    reference: str | None = None,
+    evaluations: int | None = None,
+    consecutive: int | None = None,
     steps: int | None = None,
-    executor: ExecutorName = "in-process",
+    seed: int | None = None,
+    form: str | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    accept_changes: bool = False,
+    baselines: Path | str | None = None,
+    data_dir: Path | str | None = None,
+    executor: ExecutorName | None = None,
     address: str | None = None,
     workers: int | None = None,
-    seed: int = 0,
     progress: Say | None = None,
 ) -> Evaluation:
-    """Compare optimizers on tasks: each tuned at seven learning rates, then trained on fresh seeds at its best.
+    """Compare optimizers on tasks: each tuned with one budget of trials, then trained on fresh seeds at its best trial.
+
+    What is None comes from the profile, or else is the default of `neuropt.evaluating.config.EvaluationConfig`.
 
     Args:
-        optimizers: names of the catalogue or the zoo, `RUN:k`, rule text, or rules.
-        tasks: names.
+        optimizers: names of the catalogue or the zoo, `adamw(beta2=0.95|0.999)`, `graft(sgd, adam)`, `RUN:k`, rule text, or rules.
+        tasks: names; "all" for every task that needs no download.
+        profile: quick, full, grafting, or a TOML file.
         seeds: fresh seeds that results are reported on.
-        tune_seeds: seeds that learning rates are chosen on.
-        grid: learning rates, scaled to each optimizer's own updates, or the paper's 10^-5 .. 10^1.
-        reward: the validation metric that chooses and orders: accuracy, or the loss.
+        tune_seeds: seeds that trials are chosen on.
+        trials: of each optimizer under each schedule on each task.
+        grid: learning rates, {1, 3} x 10^k around each optimizer's own centre, or the grids of a search: scaled, paper.
+        reward: the validation metric that chooses and orders: accuracy, or the loss; None for each task's own.
         schedule: of the learning rate, one name or several of `neuropt.optimizers.named_schedules`; every optimizer is tuned and
             reported under each.
-        out: folder for `children.csv` and `evaluation.json`; one that holds an evaluation is refused.
-        data_dir: where data sets are; else NEUROPT_DATA, else downloads.
+        reference: that others are compared with; None for adamw, or else the first baseline.
+        evaluations, consecutive: points of a learning curve, and how many in a row must reach a task's target.
         steps: training steps; None leaves each task's own budget.
+        seed: root of all seeds.
+        form: how children of tasks that are no MLP are trained.
+        out: folder for what is found, with a ledger while it runs; one that holds an evaluation is refused.
+        resume: go on with the evaluation in that folder; nothing that is finished is trained again.
+        accept_changes: resume although versions, data or first weights have changed.
+        baselines: folder of archived results of other optimizers, which are compared without training them.
+        data_dir: where data sets are; else NEUROPT_DATA, else downloads.
         executor: this process, or Ray.
         address, workers: of Ray; see `SearchConfig`.
-        seed: root of all seeds.
         progress: told in a line what is done.
 
     Raises:
         ValueError: an unknown name, a name given twice, a number out of range, a folder in use; nothing is trained then.
     """
-    _check(executor, reward, grid, address, seed=seed, seeds=seeds, tune_seeds=tune_seeds, steps=steps, workers=workers)
-    contenders = [find_contender(text) for text in _listed(optimizers, "optimizers", Rule)]
-    check_names(contenders)
-    schedules = tuple(_listed(schedule, "schedule"))
-    _check_schedules(schedules)
-    known = [_task(name, steps) for name in _listed(tasks, "tasks")]
-    _check_distinct(known)
-    folder = None if data_dir is None else Path(data_dir)
-    loaded = [(task, load_task_data(task, folder)) for task in known]
-    if out is not None:
-        check_out(Path(out))
-    used = {s for contender in contenders for s in contender.used_seeds}
-    tune, report = fresh_seeds([tune_seeds, seeds], root=seed, taken=used)
-    protocol = Protocol(tune, report, reward, grid, schedules)
-    studies: list[tuple[Task, tuple[Study, ...]]] = []
-    with ExitStack() as stack:
-        for task, data in loaded:
-            trainer = _executor(executor, task, data, folder, address, workers)
-            stack.callback(trainer.close)
-            studies.append((task, tuple(run_protocol(contenders, task, data, trainer, protocol, progress))))
-    rows = [row for task, found in studies for row in ordered([study.row(task, protocol) for study in found])]
-    evaluation = Evaluation(tuple(rows), tuple(studies), protocol, _facts(loaded, protocol, contenders))
-    if out is not None:
-        evaluation.save(Path(out))
-    return evaluation
+    whereabouts = {"executor": executor, "workers": workers, "address": address, "data_dir": _text(data_dir)}
+    given = {
+        **{"seeds": seeds, "tune_seeds": tune_seeds, "trials": trials, "grid": grid, "reward": reward},
+        **{"reference": reference, "evaluations": evaluations, "consecutive": consecutive, "steps": steps},
+        **{"seed": seed, "form": form, "baselines": _text(baselines)},
+        "optimizers": _optimizers(optimizers),
+        "tasks": _listed(tasks, "tasks"),
+        "schedule": None if schedule is None else _listed(schedule, "schedule", least=1),
+    }
+    folder = None if out is None else Path(out)
+    if resume:
+        config = _resumed(folder, given | {"profile": profile}, whereabouts)
+    elif accept_changes:
+        raise ValueError("accept_changes is for an evaluation that goes on: it needs resume")
+    else:
+        config = _resolved(given | whereabouts, profile)
+    return run_evaluation(config, folder, resume=resume, accept_changes=accept_changes, progress=progress)
 
 
-def _listed(values: Sequence[Any], name: str, *single: type) -> list[Any]:
-    """Return the values as a list; one alone counts as a list of it."""
+def _resolved(given: dict[str, Any], profile: str | None) -> EvaluationConfig:
+    """Return what is asked for: what is given goes before the profile, and that before what an archive fixes."""
+    archive = {} if given["baselines"] is None else archive_fields(Path(given["baselines"]))
+    values = archive | (read_profile(profile) if profile is not None else {})
+    return make_config(values | {name: value for name, value in given.items() if value is not None and value != ()})
+
+
+def _resumed(folder: Path | None, given: dict[str, Any], whereabouts: dict[str, Any]) -> EvaluationConfig:
+    """Return the configuration of an evaluation that goes on; only where it is trained may change."""
+    if folder is None:
+        raise ValueError("resume needs the folder of the evaluation: --out DIR")
+    changed = [name for name, value in given.items() if value is not None and value != ()]
+    if changed:
+        raise ValueError(f"resume goes on with the configuration in {folder}; leave out {', '.join(changed)}")
+    return moved(read_config(folder / CONFIG), whereabouts)
+
+
+def _optimizers(values: Sequence[str | Rule]) -> tuple[str, ...]:
+    return tuple(one_line(v) if isinstance(v, Rule) else v for v in _listed(values, "optimizers", Rule))
+
+
+def _listed(values: Any, name: str, *single: type, least: int = 0) -> tuple[Any, ...]:
+    """Return the values as a tuple; one alone counts as one of them."""
     if not isinstance(values, Iterable) and not isinstance(values, single):
         raise TypeError(f"evaluate({name}=...) must be a name or several, but got {values!r}")
-    listed = [values] if isinstance(values, (str, *single)) else list(values)
-    if not listed:
+    listed = (values,) if isinstance(values, (str, *single)) else tuple(values)
+    if len(listed) < least:
         raise ValueError(f"evaluate({name}=...) must name at least one, but got none")
     return listed
 
 
-def _task(name: str, steps: int | None) -> Task:
-    task = get_task(name)
-    return task if steps is None else task.with_budget(steps)
-
-
-def _check_schedules(names: Sequence[str]) -> None:
-    for name in names:
-        find_schedule(name)
-        if names.count(name) > 1:
-            raise ValueError(f"schedule {name!r} is given twice; every schedule is used once")
-
-
-def _check_distinct(tasks: Sequence[Task]) -> None:
-    names = [task.name for task in tasks]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"task {name!r} is given twice; every task is used once")
-
-
-def _check(executor: str, reward: str, grid: str, address: str | None, seed: int, **numbers: int | None) -> None:
-    for name, given, choice in (("executor", executor, ExecutorName), ("reward", reward, Reward), ("grid", grid, Grid)):
-        if given not in get_args(choice):
-            raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, but got {given!r}")
-    for name, number in numbers.items():
-        optional = name in ("steps", "workers") and number is None
-        if not optional and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
-            raise ValueError(f"{name} must be a whole number of at least 1, but got {number!r}")
-    if not isinstance(seed, int) or not 0 <= seed < 2**31:
-        raise ValueError(f"seed must be a whole number from 0 to 2^31 - 1, but got {seed!r}")
-    if address is not None and executor != "tune":
-        raise ValueError(f"address needs executor tune, but got executor {executor}")
-
-
-def _executor(
-    name: ExecutorName, task: Task, data: TaskData, data_dir: Path | None, address: str | None, workers: int | None
-) -> Executor:
-    if name == "in-process":
-        return InProcessExecutor(task, data)
-    from neuropt.searching.tune_executor import TuneExecutor  # imports ray
-
-    return TuneExecutor(task, data_dir, address, workers)
-
-
-def _facts(
-    loaded: Sequence[tuple[Task, TaskData]], protocol: Protocol, contenders: Sequence[Contender]
-) -> dict[str, str]:
-    """Return what the numbers depend on."""
-    facts = {name: version(name) for name in ("neuropt", "torch")} | {"python": platform.python_version()}
-    facts |= {"machine": f"{platform.system()} {platform.machine()}"}
-    for task, data in loaded:
-        weights = (initial_weights(task, seed) for seed in protocol.report_seeds)
-        facts |= {f"{task.name} data_sha256": data.sha256, f"{task.name} weights_sha256": hash_tensors(*weights)}
-    return facts | {f"rule {c.name}": c.shown_rule for c in contenders if c.shown_rule is not None}
+def _text(path: Path | str | None) -> str | None:
+    return None if path is None else str(path)

@@ -1,22 +1,32 @@
-"""What an evaluation found: rows for tables, and every child for those who look closer."""
+"""What an evaluation found: rows for tables, a summary with its claims, and every child for those who look closer."""
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from neuropt.evaluating.config import EvaluationConfig
 from neuropt.evaluating.protocol import Protocol, Study
-from neuropt.evaluating.row import WORST_ACCURACY, Row, value
+from neuropt.evaluating.row import Row
 from neuropt.evaluating.statistics import Comparison, compare
+from neuropt.evaluating.summary import Summary
+from neuropt.evaluating.written import (
+    CHILD_COLUMNS,
+    CHILDREN,
+    CURVE_COLUMNS,
+    CURVES,
+    PROVENANCE,
+    SUMMARY,
+    child_lines,
+    curve_lines,
+    to_json,
+    write_csv,
+    write_json,
+)
 from neuropt.tasks.task import Task
-from neuropt.training.children import Child
-
-TABLE, SUMMARY = "children.csv", "evaluation.json"
-CHILD_COLUMNS = tuple(field.name for field in fields(Child))
-COLUMNS = ("task", "optimizer", "schedule", "phase", *CHILD_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -26,20 +36,34 @@ class Evaluation:
     Args:
         rows: by task, the best median validation first.
         studies: children behind the rows, by task and in the order of the optimizers.
-        tasks: with the budget they were given.
         protocol: seeds, reward and grid.
         facts: hashes of data and weights, versions.
+        config: what was asked for.
+        costs: of a step, by task and optimizer.
+        provenance: versions, hashes, and the command that repeats it.
     """
 
     rows: tuple[Row, ...]
     studies: tuple[tuple[Task, tuple[Study, ...]], ...]
     protocol: Protocol
-    facts: dict[str, str]
+    facts: Mapping[str, str]
+    config: EvaluationConfig
+    costs: Mapping[tuple[str, str], Mapping[str, Any]]
+    provenance: Mapping[str, Any]
 
     @property
     def tasks(self) -> tuple[Task, ...]:
         """The tasks, with their budgets."""
         return tuple(task for task, _ in self.studies)
+
+    @cached_property
+    def _summary(self) -> Summary:
+        return Summary(self.studies, self.protocol, self.config, self.costs)
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """Rows, statistics and claims, as docs/evaluation.md says."""
+        return self._summary.content(self.facts)
 
     def compare(
         self,
@@ -58,12 +82,11 @@ class Evaluation:
         Raises:
             ValueError: a task, an optimizer or a schedule that is not here, or that failed.
         """
-        chosen = next(((t, studies) for t, studies in self.studies if t.name == task), None)
-        if chosen is None:
+        if task not in self._task_names():
             raise ValueError(f"task {task!r} is not in this evaluation; there are {', '.join(self._task_names())}")
         schedule = self._schedule(schedule)
         pairs = (optimizer, schedule), (reference, reference_schedule or schedule)
-        return compare(*(self._values(*chosen, name, under) for name, under in pairs))
+        return compare(*(self._merits(task, name, under) for name, under in pairs))
 
     def _schedule(self, schedule: str | None) -> str:
         if schedule is not None:
@@ -76,64 +99,32 @@ class Evaluation:
     def _task_names(self) -> list[str]:
         return [task.name for task in self.tasks]
 
-    def _values(self, task: Task, studies: Sequence[Study], optimizer: str, schedule: str) -> list[float]:
+    def _merits(self, task: str, optimizer: str, schedule: str) -> Sequence[float]:
         """Return the metric on the report seeds, higher is better."""
         if schedule not in self.protocol.schedules:
             raise ValueError(
                 f"schedule {schedule!r} is not in this evaluation; there are {', '.join(self.protocol.schedules)}"
             )
-        known = {s.contender.name: s for s in studies if s.report and s.schedule == schedule}
+        known = {e.key[0]: e for e in self._summary.of(task) if not e.failed and e.key[1] == schedule}
         if optimizer not in known:
-            raise ValueError(
-                f"optimizer {optimizer!r} has no results on {task.name}; those with results are {', '.join(known)}"
-            )
-        children = known[optimizer].report
-        if self.protocol.reward == "accuracy":
-            return [value(child, "accuracy", WORST_ACCURACY) for child in children]
-        return [-value(child, "loss", task.loss_bound) for child in children]
+            raise ValueError(f"optimizer {optimizer!r} has no results on {task}; those with results are {', '.join(known)}")
+        return known[optimizer].merits
 
     def lines(self) -> Iterator[dict[str, object]]:
-        """Yield every child as one record: task, optimizer, schedule, phase (tune or report), and what the child left behind."""
-        for task, studies in self.studies:
-            for study in studies:
-                phases = [("tune", child) for children in study.tuning.values() for child in children]
-                phases += [("report", child) for child in study.report]
-                for phase, child in phases:
-                    head = {"optimizer": study.contender.name, "schedule": study.schedule, "phase": phase}
-                    yield {"task": task.name, **head, **asdict(child)}
-
-    def to_csv(self, path: Path) -> None:
-        """Write every child as one line; an absent number is empty, infinity is `inf`."""
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.lines())
+        """Yield every child as one record of `children.csv`."""
+        for entry in self._summary.entries:
+            name = entry.task.name
+            cost = self.costs.get((name, entry.key[0]))
+            yield from child_lines(entry, self._summary.targets[name], self.config.consecutive, cost)
 
     def to_json(self) -> str:
-        """Return protocol, facts and rows as JSON; all numbers in it are finite."""
-        protocol = asdict(self.protocol)
-        budgets = {task.name: {"steps": task.steps} for task in self.tasks}
-        content = {"protocol": protocol, "facts": self.facts, "tasks": budgets, "rows": [asdict(r) for r in self.rows]}
-        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        """Return the summary as JSON; all numbers in it are finite."""
+        return to_json(self.summary)
 
     def save(self, folder: Path) -> None:
-        """Write `children.csv` and `evaluation.json` into a folder that `check_out` accepts."""
-        self.to_csv(folder / TABLE)
-        (folder / SUMMARY).write_text(self.to_json(), encoding="utf-8")
-
-
-def check_out(folder: Path) -> None:
-    """Make the folder of an evaluation, before anything is trained.
-
-    Raises:
-        ValueError: it holds an evaluation already, or cannot be written.
-    """
-    for name in (TABLE, SUMMARY):
-        if (folder / name).exists():
-            raise ValueError(f"{folder / name} exists already; choose another folder for this evaluation")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / TABLE).touch()
-        (folder / TABLE).unlink()
-    except OSError as error:
-        raise ValueError(f"{folder} cannot be written: {error.strerror or error}") from None
+        """Write the four files; the ledger and the configuration are there already."""
+        write_csv(folder / CHILDREN, CHILD_COLUMNS, self.lines())
+        curves = (line for entry in self._summary.entries for line in curve_lines(entry))
+        write_csv(folder / CURVES, CURVE_COLUMNS, curves)
+        write_json(folder / SUMMARY, self.summary)
+        write_json(folder / PROVENANCE, dict(self.provenance))

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from neuropt.evaluating.evaluation import Evaluation
 from neuropt.evaluating.row import Row
 from neuropt.evaluating.statistics import LEAST_FOR_INTERVAL, Spread
 from neuropt.optimizers.named_schedules import CONSTANT
@@ -22,14 +21,6 @@ NAME = 1
 """The column of names and rules, which gets the room that numbers leave."""
 TEXTS = ("optimizer", "schedule")
 MARKS = {"edge": "^", "searched": "*"}
-
-
-def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """Print a table a task."""
-    for task in evaluation.tasks:
-        rows = [row for row in evaluation.rows if row.task == task.name]
-        print_rows(rows, f"{task.name}, {task.steps} steps", console)
-        console.print()
 
 
 def print_rows(rows: Sequence[Row], title: str, console: Console) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 FACTS = ("neuropt", "torch", "python", "machine", "threads", "data_sha256", "weights_sha256")
@@ -42,6 +43,21 @@ ALTER TABLE works ADD COLUMN environment INTEGER REFERENCES environments;
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of ledger.
+
+    Args:
+        what: is recorded, in words.
+        steps: from an empty file to the present schema, whose number is that of the steps.
+        tables: by which such a file is known.
+    """
+
+    what: str
+    steps: tuple[Callable[[sqlite3.Connection], None], ...]
+    tables: frozenset[str]
+
+
 class LedgerError(ValueError):
     """A ledger that cannot be read or written: names the file and the way out."""
 
@@ -63,12 +79,15 @@ def damaged(path: Path, what: str) -> LedgerError:
 # -- making ------------------------------------------------------------------------------------------------------------------------
 
 
-def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -> sqlite3.Connection:
+def create_file(
+    path: Path, meta: Mapping[str, str], facts: Mapping[str, str], kind: Kind | None = None
+) -> sqlite3.Connection:
     """Make the file of a ledger under another name, and give it its own once it is whole.
 
     Raises:
         LedgerError: the file exists, or cannot be written.
     """
+    kind = kind or RUN
     if path.exists():
         raise LedgerError(f"{path} exists already; go on with it by --resume, or choose another --run")
     new = path.with_name(path.name + ".new")
@@ -77,9 +96,9 @@ def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -
             left.unlink(missing_ok=True)  # of a process that was killed here
         with closing(_connect(new, "rwc")) as connection, connection:
             connection.execute("BEGIN IMMEDIATE")
-            for step in _STEPS:
+            for step in kind.steps:
                 step(connection)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            connection.execute(f"PRAGMA user_version = {len(kind.steps)}")
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             _write_environment(connection, facts)
         new.rename(path)
@@ -106,12 +125,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _to_1(connection: sqlite3.Connection) -> None:
-    _execute(connection, _SCHEMA_1)
+    execute(connection, _SCHEMA_1)
 
 
 def _to_2(connection: sqlite3.Connection) -> None:
     """Every result says in which environment it was computed; what schema 1 knew of it was in `meta`."""
-    _execute(connection, _SCHEMA_2)
+    execute(connection, _SCHEMA_2)
     facts = {key: value for key, value in connection.execute("SELECT key, value FROM meta") if key in FACTS}
     if facts:
         _write_environment(connection, facts)
@@ -123,9 +142,11 @@ _STEPS = (_to_1, _to_2)
 
 SCHEMA_VERSION = len(_STEPS)
 
+RUN = Kind("a run", _STEPS, frozenset({"meta", "asked", "proposals", "told", "rewards", "children"}))
 
-def _execute(connection: sqlite3.Connection, statements: str) -> None:
-    # not `executescript`, which would commit first
+
+def execute(connection: sqlite3.Connection, statements: str) -> None:
+    """Run statements in the present transaction; `executescript` would commit first."""
     for statement in statements.split(";\n"):
         connection.execute(statement)
 
@@ -133,23 +154,24 @@ def _execute(connection: sqlite3.Connection, statements: str) -> None:
 # -- opening -----------------------------------------------------------------------------------------------------------------------
 
 
-def open_file(path: Path, read_only: bool) -> sqlite3.Connection:
+def open_file(path: Path, read_only: bool, kind: Kind | None = None) -> sqlite3.Connection:
     """Open the file of a ledger, and bring it to this schema if it is to be written.
 
     Raises:
         LedgerError: no such file, not a ledger, damaged, or written by a newer neuropt.
     """
+    kind = kind or RUN
     if not path.is_file():
-        raise LedgerError(f"{path} does not exist; is this the folder of a run?")
+        raise LedgerError(f"{path} does not exist; is this the folder of {kind.what}?")
     try:
         connection = _connect_reading(path) if read_only else _connect(path, "rw")
     except sqlite3.Error as error:
         raise _not_a_ledger(path, error) from error
     try:
-        version = _version(path, connection)
+        version = _version(path, connection, kind)
         if not read_only:
             _check_sound(path, connection)
-            _migrate(path, connection, version)
+            _migrate(path, connection, version, kind)
     except LedgerError:
         connection.close()
         raise
@@ -160,19 +182,19 @@ def _not_a_ledger(path: Path, error: sqlite3.Error) -> LedgerError:
     return LedgerError(f"{path} is not a ledger, or is damaged: {error}. {cure(error)}")
 
 
-def _version(path: Path, connection: sqlite3.Connection) -> int:
+def _version(path: Path, connection: sqlite3.Connection, kind: Kind) -> int:
     """Return the schema of a ledger, if it is one."""
     try:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
         raise _not_a_ledger(path, error) from error
-    if version > SCHEMA_VERSION:
+    if version < 1 or not kind.tables <= tables:
+        raise LedgerError(f"{path} is an SQLite file, but not the ledger of {kind.what}")
+    if version > len(kind.steps):
         raise LedgerError(
-            f"{path} has schema {version}, but this neuropt reads up to {SCHEMA_VERSION}; use a newer neuropt"
+            f"{path} has schema {version}, but this neuropt reads up to {len(kind.steps)}; use a newer neuropt"
         )
-    if version < 1 or not {"meta", "asked", "proposals", "told", "rewards", "children"} <= tables:
-        raise LedgerError(f"{path} is an SQLite file, but not the ledger of a run")
     return version
 
 
@@ -184,14 +206,14 @@ def _check_sound(path: Path, connection: sqlite3.Connection) -> None:
         raise LedgerError(f"{path} is damaged: {' '.join(str(found).split())}; nothing was changed. {SAVE_ROWS}")
 
 
-def _migrate(path: Path, connection: sqlite3.Connection, version: int) -> None:
-    if version == SCHEMA_VERSION:
+def _migrate(path: Path, connection: sqlite3.Connection, version: int, kind: Kind) -> None:
+    if version == len(kind.steps):
         return
     with speaking(path), connection:
         connection.execute("BEGIN IMMEDIATE")
-        for step in _STEPS[version:]:
+        for step in kind.steps[version:]:
             step(connection)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA user_version = {len(kind.steps)}")
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

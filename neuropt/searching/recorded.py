@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
 
 from neuropt.evaluating.row import Row
 from neuropt.searching.executor import Engine, Executor
@@ -11,15 +13,32 @@ from neuropt.searching.ledger_file import damaged
 from neuropt.training.work import Done, Work
 
 
+class Works(Protocol):
+    """What keeps works and what came of them: the ledger of a run, or a task's part of an evaluation's."""
+
+    @property
+    def path(self) -> Path:
+        """Of the file."""
+        ...
+
+    def works(self) -> dict[str, str]:
+        """Return what is done, as JSON."""
+        ...
+
+    def write_work(self, work: str, done: str) -> None:
+        """Record what is done now."""
+        ...
+
+
 class RecordedExecutor:
-    """Does the works of finalists; those that the ledger holds already come from there.
+    """Does works, such as those of finalists; those that the ledger holds already come from there.
 
     Args:
         executor: does what is left.
-        ledger: of the run.
+        ledger: of the run or the evaluation.
     """
 
-    def __init__(self, executor: Executor, ledger: Ledger) -> None:
+    def __init__(self, executor: Executor, ledger: Works) -> None:
         self.executor, self.ledger = executor, ledger
 
     def search(self, engine: Engine) -> None:
@@ -44,7 +63,7 @@ class RecordedExecutor:
         try:
             return Done.from_json(text)
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise damaged(self.ledger.path, "a result of the finalists (table works)") from None
+            raise damaged(self.ledger.path, "a recorded result (table works)") from None
 
     def close(self) -> None:
         """Nothing: the executor belongs to the search."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from neuropt.tasks.task import Task
-from neuropt.training.curves import Curves, evaluation_steps
+from neuropt.training.curves import Curves, Point, evaluation_steps
 
 Status = Literal["trained", "stopped", "diverged"]
 
@@ -49,7 +49,7 @@ class Child:
     accuracy: float | None = None
     test_loss: float | None = None
     test_accuracy: float | None = None
-    curve: tuple[tuple[float, float], ...] = ()
+    curve: tuple[Point, ...] = ()
     seconds: float = field(default=0.0, compare=False)
 
 
@@ -174,7 +174,7 @@ def race(
 def _noted(child: Child, curves: Curves, column: tuple[int, int], seed: int) -> Child:
     """Return a child with its curve and its seconds; the last point is what it came to."""
     points = curves.of(column, seed)
-    if points and child.loss is not None and child.accuracy is not None:
+    if points and child.loss is not None:
         points += ((child.loss, child.accuracy),)
     return replace(child, curve=points, seconds=curves.seconds[column])
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neuropt.training.children import Cohort
 
-Point = tuple[float, float]
-"""Validation loss and accuracy."""
+Point = tuple[float, float | None]
+"""Validation loss, and accuracy where there is one."""
 
 
 def evaluation_steps(steps: int, evaluations: int) -> tuple[int, ...]:
@@ -54,7 +55,8 @@ class Curves:
             curves = self.points.setdefault((column.rule, column.rate), [[] for _ in cohort.seeds])
             for s, curve in enumerate(curves):
                 if alive[s][c] and losses[s][c] <= cohort.losses.bound:
-                    curve.append((losses[s][c], accuracies[s][c]))
+                    share = accuracies[s][c]
+                    curve.append((losses[s][c], None if isnan(share) else share))
 
     def of(self, column: tuple[int, int], seed: int) -> tuple[Point, ...]:
         """Return the points of one child so far."""

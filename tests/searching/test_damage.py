@@ -63,8 +63,8 @@ FIRST = "(SELECT min(proposal) FROM rewards)"
         (f"DELETE FROM rewards WHERE proposal = {FIRST}", "the rewards of trial 0"),
         ("UPDATE environments SET facts = '{'", "environment 1"),
         ("UPDATE meta SET value = '[[1' WHERE key = 'warm_start'", r"what the search began from \(table meta\)"),
-        ("UPDATE works SET done = '{}'", r"a result of the finalists \(table works\)"),
-        ("UPDATE works SET done = 'nothing'", r"a result of the finalists \(table works\)"),
+        ("UPDATE works SET done = '{}'", r"a recorded result \(table works\)"),
+        ("UPDATE works SET done = 'nothing'", r"a recorded result \(table works\)"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_named(run: Path, damage: str, what: str) -> None:
