@@ -106,7 +106,7 @@ class Tuning:
 
     @property
     def best(self) -> Trial:
-        """The trial of the best mean merit; ties go to the lower mean loss, then to the earlier trial."""
+        """The trial of the best mean merit; ties go to the lower mean loss, then to the lower learning rate, then to the earlier trial."""
         return max(self.results, key=self._rank)
 
     @property
@@ -119,8 +119,8 @@ class Tuning:
         """Return the mean merit of a trial's children."""
         return fmean(self.merit(child) for child in self.results[trial])
 
-    def _rank(self, trial: Trial) -> tuple[float, float]:
-        return self.score(trial), -fmean(_loss(child) for child in self.results[trial])
+    def _rank(self, trial: Trial) -> tuple[float, float, int]:
+        return self.score(trial), -fmean(_loss(child) for child in self.results[trial]), -trial.rung
 
     def _trial(self, rung: int, hyperparameters: Hyperparameters) -> Trial:
         return Trial(rung, self.ladder.rate(rung), hyperparameters)

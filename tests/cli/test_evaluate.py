@@ -18,13 +18,13 @@ def test_optimizers_are_compared_by_name_rule_and_file(
     Path("mine.txt").write_text("g * abs(g)", encoding="utf-8")
     ended = run_here(capsys, "evaluate", "adam", "nadam", "mhat", "mine.txt", *SMALL, "--out", "table")
     assert ended.code == 0
-    for name in ("digits-mlp, 5 steps", "adam", "nadam", "mhat", "mine"):
+    for name in ("digits-mlp (vision), 5 steps", "adam", "nadam", "mhat", "mine"):
         assert name in ended.out
     assert ended.err, "progress goes to the error stream"
     with (tmp_path / "table" / "children.csv").open(encoding="utf-8") as file:
         children = list(csv.DictReader(file))
     assert {child["optimizer"] for child in children} == {"adam", "nadam", "mhat", "mine"}
-    assert {child["phase"] for child in children} == {"tune", "report"}
+    assert {child["phase"] for child in children} == {"tune", "report", "default"}
 
 
 def test_json_is_all_that_is_printed(
