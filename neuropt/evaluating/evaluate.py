@@ -17,6 +17,7 @@ from neuropt.evaluating.protocol import Protocol, Say, Study, fresh_seeds, run_p
 from neuropt.evaluating.row import ordered
 from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
 from neuropt.searching.executor import Executor, InProcessExecutor
+from neuropt.searching.rewards import reward_of
 from neuropt.tasks import get_task, initial_weights, load_task_data
 from neuropt.tasks.hashing import hash_tensors
 from neuropt.tasks.task import Task, TaskData
@@ -30,7 +31,7 @@ def evaluate(
     seeds: int = 10,
     tune_seeds: int = 3,
     grid: Grid = "scaled",
-    reward: Reward = "accuracy",
+    reward: Reward | None = None,
     schedule: str | Sequence[str] = CONSTANT,
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
@@ -49,7 +50,7 @@ def evaluate(
         seeds: fresh seeds that results are reported on.
         tune_seeds: seeds that learning rates are chosen on.
         grid: learning rates, scaled to each optimizer's own updates, or the paper's 10^-5 .. 10^1.
-        reward: the validation metric that chooses and orders: accuracy, or the loss.
+        reward: the validation metric that chooses and orders: accuracy, or the loss; None for each task's own.
         schedule: of the learning rate, one name or several of `neuropt.optimizers.named_schedules`; every optimizer is tuned and
             reported under each.
         out: folder for `children.csv` and `evaluation.json`; one that holds an evaluation is refused.
@@ -70,6 +71,8 @@ def evaluate(
     _check_schedules(schedules)
     known = [_task(name, steps) for name in _listed(tasks, "tasks")]
     _check_distinct(known)
+    for task in known:
+        reward_of(reward, task)
     folder = None if data_dir is None else Path(data_dir)
     loaded = [(task, load_task_data(task, folder)) for task in known]
     if out is not None:
@@ -119,9 +122,11 @@ def _check_distinct(tasks: Sequence[Task]) -> None:
             raise ValueError(f"task {name!r} is given twice; every task is used once")
 
 
-def _check(executor: str, reward: str, grid: str, address: str | None, seed: int, **numbers: int | None) -> None:
+def _check(
+    executor: str, reward: str | None, grid: str, address: str | None, seed: int, **numbers: int | None
+) -> None:
     for name, given, choice in (("executor", executor, ExecutorName), ("reward", reward, Reward), ("grid", grid, Grid)):
-        if given not in get_args(choice):
+        if given not in get_args(choice) and not (name == "reward" and given is None):
             raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, but got {given!r}")
     for name, number in numbers.items():
         optional = name in ("steps", "workers") and number is None

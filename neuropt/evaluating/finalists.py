@@ -26,7 +26,7 @@ def finalists(
     report_seeds: int = 10,
     tune_seeds: int = 3,
     seed: int = 0,
-    reward: Reward = "accuracy",
+    reward: Reward | None = None,
     grid: Grid = "scaled",
     used_seeds: Collection[int] = (),
     progress: Say | None = None,

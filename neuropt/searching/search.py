@@ -70,6 +70,7 @@ def run_search(
         left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
         config = replace(run_config(run), **(left | moved))
     source, space = source_of(config), load_space(config.space, config.groups)
+    config = source.config
     create_controller(config.controller, space, config.seed)  # a wrong name is refused before anything is written
     sha256 = source.prepare(space)
     folder = (

@@ -88,22 +88,24 @@ def lenet() -> nn.Sequential:
 
 MNIST_MLP = Task(
     name="mnist-mlp",
-    description="MNIST, 784-20-10 sigmoid network of learning-to-learn; 11 MB download",
+    description="MNIST, 784-20-10 sigmoid network of learning-to-learn",
     family="vision",
     load=load_mnist_rows,
     model=MLP((SIDE * SIDE, 20, CLASSES), "sigmoid"),
     batch_size=128,
     steps=100,
     halving=((20, 4), (50, 2)),
+    download="MNIST, 11 MB",
 )
 
 MNIST_LENET = Task(
     name="mnist-lenet",
-    description="MNIST, LeNet-5 convolutional network; 11 MB download",
+    description="MNIST, LeNet-5 convolutional network",
     family="vision",
     load=load_mnist_images,
     model=lenet,
     batch_size=128,
     steps=200,
     halving=((25, 4), (75, 2)),
+    download="MNIST, 11 MB",
 )

@@ -6,14 +6,22 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from neuropt.tasks.characters import CHAR_GRU, CHAR_TRANSFORMER
 from neuropt.tasks.cifar10 import CIFAR10_CONVNET
-from neuropt.tasks.digits import DIGITS_MLP
+from neuropt.tasks.digits import DIGITS_AUTOENCODER, DIGITS_CONV, DIGITS_MLP, DIGITS_WIDE
 from neuropt.tasks.downloads import resolve_data_dir
+from neuropt.tasks.factorisation import MATRIX_FACTORISATION
+from neuropt.tasks.functions import QUADRATIC_ILL, QUADRATIC_NOISY, ROSENBROCK
 from neuropt.tasks.mnist import MNIST_LENET, MNIST_MLP
-from neuropt.tasks.signals import SIGNALS_MLP
+from neuropt.tasks.signals import SIGNALS_CONV, SIGNALS_MLP
+from neuropt.tasks.tabular import BREAST_CANCER_LOGISTIC, WINE_MLP
 from neuropt.tasks.task import Task, TaskData
 
-SHIPPED = (DIGITS_MLP, SIGNALS_MLP, MNIST_MLP, MNIST_LENET, CIFAR10_CONVNET)
+SHIPPED = (
+    DIGITS_MLP, DIGITS_WIDE, DIGITS_CONV, DIGITS_AUTOENCODER, BREAST_CANCER_LOGISTIC, WINE_MLP, SIGNALS_MLP, SIGNALS_CONV,
+    QUADRATIC_ILL, QUADRATIC_NOISY, ROSENBROCK, MATRIX_FACTORISATION, CHAR_GRU, CHAR_TRANSFORMER,
+    MNIST_MLP, MNIST_LENET, CIFAR10_CONVNET,
+)  # fmt: skip
 
 _registered: dict[str, Task] = {}
 
