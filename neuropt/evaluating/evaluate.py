@@ -122,9 +122,7 @@ def _check_distinct(tasks: Sequence[Task]) -> None:
             raise ValueError(f"task {name!r} is given twice; every task is used once")
 
 
-def _check(
-    executor: str, reward: str | None, grid: str, address: str | None, seed: int, **numbers: int | None
-) -> None:
+def _check(executor: str, reward: str | None, grid: str, address: str | None, seed: int, **numbers: int | None) -> None:
     for name, given, choice in (("executor", executor, ExecutorName), ("reward", reward, Reward), ("grid", grid, Grid)):
         if given not in get_args(choice) and not (name == "reward" and given is None):
             raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, but got {given!r}")

@@ -145,7 +145,9 @@ class SearchEngine:
         """Take the result of a trial: record it, then learn from it."""
         rows = self.under_way[number]
         pairs = zip(rows, done.trained, strict=True)
-        rewards = [rule_reward(row.id, trained, self.task, reward_of(self.config.reward, self.task)) for row, trained in pairs]
+        rewards = [
+            rule_reward(row.id, trained, self.task, reward_of(self.config.reward, self.task)) for row, trained in pairs
+        ]
         self.ledger.write_told(number, rewards, done.seconds, done.device)
         self._finished(number, rewards)
 

@@ -47,7 +47,9 @@ def windows(text: bytes, length: int) -> TaskData:
     """
     _, numbers = np.unique(np.frombuffer(text, np.uint8), return_inverse=True)
     count = (len(numbers) - 1) // length
-    inputs, targets = (torch.from_numpy(numbers[i:][: count * length].astype(np.int64)).view(-1, length) for i in (0, 1))
+    inputs, targets = (
+        torch.from_numpy(numbers[i:][: count * length].astype(np.int64)).view(-1, length) for i in (0, 1)
+    )
     train, validation = (int(share * count) for share in SHARES)
     bounds = ((0, train), (train, train + validation), (train + validation, count))
     return TaskData.of(*(Split(inputs[first:last], targets[first:last]) for first, last in bounds))
@@ -117,8 +119,8 @@ CHAR_GRU = Task(
     load=load_excerpt,
     model=char_gru,
     batch_size=16,
-    steps=200,
-    halving=((33, 4), (100, 2)),
+    steps=150,
+    halving=((25, 4), (75, 2)),
     metric="loss",
 )
 
@@ -129,7 +131,7 @@ CHAR_TRANSFORMER = Task(
     load=load_excerpt,
     model=char_transformer,
     batch_size=16,
-    steps=200,
-    halving=((33, 4), (100, 2)),
+    steps=150,
+    halving=((25, 4), (75, 2)),
     metric="loss",
 )

@@ -12,15 +12,18 @@ from neuropt.tasks.digits import DIGITS_AUTOENCODER, DIGITS_CONV, DIGITS_MLP, DI
 from neuropt.tasks.downloads import resolve_data_dir
 from neuropt.tasks.factorisation import MATRIX_FACTORISATION
 from neuropt.tasks.functions import QUADRATIC_ILL, QUADRATIC_NOISY, ROSENBROCK
-from neuropt.tasks.mnist import MNIST_LENET, MNIST_MLP
+from neuropt.tasks.mnist import FASHION_MNIST_LENET, MNIST_LENET, MNIST_MLP
+from neuropt.tasks.pictures import PICTURE_FOURIER
+from neuropt.tasks.shakespeare import SHAKESPEARE_TRANSFORMER
 from neuropt.tasks.signals import SIGNALS_CONV, SIGNALS_MLP
 from neuropt.tasks.tabular import BREAST_CANCER_LOGISTIC, WINE_MLP
 from neuropt.tasks.task import Task, TaskData
+from neuropt.tasks.wideresnet import CIFAR10_WIDERESNET
 
 SHIPPED = (
     DIGITS_MLP, DIGITS_WIDE, DIGITS_CONV, DIGITS_AUTOENCODER, BREAST_CANCER_LOGISTIC, WINE_MLP, SIGNALS_MLP, SIGNALS_CONV,
     QUADRATIC_ILL, QUADRATIC_NOISY, ROSENBROCK, MATRIX_FACTORISATION, CHAR_GRU, CHAR_TRANSFORMER,
-    MNIST_MLP, MNIST_LENET, CIFAR10_CONVNET,
+    PICTURE_FOURIER, MNIST_MLP, MNIST_LENET, FASHION_MNIST_LENET, CIFAR10_CONVNET, CIFAR10_WIDERESNET, SHAKESPEARE_TRANSFORMER,
 )  # fmt: skip
 
 _registered: dict[str, Task] = {}

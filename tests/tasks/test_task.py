@@ -129,7 +129,9 @@ def test_data_are_loaded_once_for_all_budgets() -> None:
 
 
 def test_an_unknown_task_lists_the_valid_ones() -> None:
-    with pytest.raises(ValueError, match=r"unknown task 'digits'; choose one of digits-mlp, digits-wide, .*, mnist-mlp, "):
+    with pytest.raises(
+        ValueError, match=r"unknown task 'digits'; choose one of digits-mlp, digits-wide, .*, mnist-mlp, "
+    ):
         get_task("digits")
 
 
