@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -85,6 +86,9 @@ def evaluate(
         for task, data in loaded:
             trainer = _executor(executor, task, data, folder, address, workers)
             stack.callback(trainer.close)
+            if progress is not None:
+                hashes = _hashes(task, data, protocol)
+                progress(f"{task.name}: " + ", ".join(f"{name} {sha256[:12]}" for name, sha256 in hashes.items()))
             studies.append((task, tuple(run_protocol(contenders, task, data, trainer, protocol, progress))))
     rows = [row for task, found in studies for row in ordered([study.row(task, protocol) for study in found])]
     evaluation = Evaluation(tuple(rows), tuple(studies), protocol, _facts(loaded, protocol, contenders))
@@ -153,6 +157,12 @@ def _facts(
     facts = {name: version(name) for name in ("neuropt", "torch")} | {"python": platform.python_version()}
     facts |= {"machine": f"{platform.system()} {platform.machine()}"}
     for task, data in loaded:
-        weights = (initial_weights(task, seed) for seed in protocol.report_seeds)
-        facts |= {f"{task.name} data_sha256": data.sha256, f"{task.name} weights_sha256": hash_tensors(*weights)}
+        facts |= {f"{task.name} {what}_sha256": sha256 for what, sha256 in _hashes(task, data, protocol).items()}
     return facts | {f"rule {c.name}": c.shown_rule for c in contenders if c.shown_rule is not None}
+
+
+def _hashes(task: Task, data: TaskData, protocol: Protocol) -> dict[str, str]:
+    """Return the hashes of data, first weights on the report seeds, and the file of a user's own task."""
+    weights = hash_tensors(*(initial_weights(task, seed) for seed in protocol.report_seeds))
+    found = {"data": data.sha256, "weights": weights}
+    return found if task.source is None else found | {"task": hashlib.sha256(task.source.text.encode()).hexdigest()}

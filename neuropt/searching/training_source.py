@@ -40,7 +40,7 @@ class TrainingSource:
 
     def __init__(self, config: SearchConfig) -> None:
         task = get_task(config.task)
-        self.config = replace(config, reward=reward_of(config.reward, task))
+        self.config = replace(config, task=task.typed, reward=reward_of(config.reward, task))
         if config.batched == "yes" and not is_batched(task):
             raise ValueError(
                 f"batched yes needs a task whose model is an MLP, but {task.name} is trained one at a time"

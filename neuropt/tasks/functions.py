@@ -1,6 +1,6 @@
 """Functions to be minimised: tasks whose parameters are the point itself, and whose loss is the function.
 
-    ill-conditioned quadratic   f(w) = 1/2 (H w)^T D (H w),   D = diag(1 .. 1e-3), H = Hadamard's matrix / sqrt(64): all directions mixed
+    ill-conditioned quadratic   f(w) = 1/2 (H w)^T D (H w),   D = diag(1 .. 1e-4), H = Hadamard's matrix / sqrt(64): all directions mixed
     noisy quadratic             f_i(w) = f(w - x_i) with D = diag(1 .. 1e-2): each example moves the minimum by noise x_i of mean 0
     Rosenbrock                  f(w) = mean over pairs of 100 (b - a^2)^2 + (1 - a)^2, started around (-1.2, 1)
 
@@ -113,8 +113,8 @@ def hadamard(size: int) -> Tensor:
 
 
 def ill_conditioned() -> Quadratic:
-    """Build the quadratic of condition 1,000."""
-    return Quadratic(1_000.0)
+    """Build the quadratic of condition 10,000."""
+    return Quadratic(10_000.0)
 
 
 def mildly_conditioned() -> Quadratic:
@@ -124,7 +124,7 @@ def mildly_conditioned() -> Quadratic:
 
 QUADRATIC_ILL = Task(
     name="quadratic-ill",
-    description="quadratic of condition 1,000 in 64 mixed dimensions, without noise",
+    description="quadratic of condition 10,000 in 64 mixed dimensions, without noise",
     family="synthetic",
     load=load_marker,
     model=ill_conditioned,

@@ -15,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from neuropt.tasks.hashing import hash_tensors, row_hashes
 from neuropt.tasks.metrics import Loss, Metric, cross_entropy, merit
+from neuropt.tasks.task_file import task_of_source
 
 Activation = Literal["relu", "sigmoid", "tanh"]
 
@@ -163,6 +164,21 @@ class MLP:
         return nn.Sequential(*layers[:-1])
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file of a user's own task.
+
+    Args:
+        path: absolute.
+        name: of the task in it.
+        text: of the file.
+    """
+
+    path: str
+    name: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Task:
     """Say what a child is trained on, for how long, and what its reward can be.
@@ -183,6 +199,7 @@ class Task:
         target: the value of the metric on validation that a tuned good optimizer reaches near the end of the budget; None where nobody
             has measured it.
         download: what has to be downloaded or put into the data directory, for listings; None for nothing.
+        source: of a task that comes from a user's file; filled in where it is loaded.
 
     Raises:
         ValueError: naming the field, what it got and what would be valid.
@@ -203,6 +220,7 @@ class Task:
     loss: Loss = cross_entropy
     target: float | None = None
     download: str | None = None
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
@@ -229,6 +247,15 @@ class Task:
                 f"Task(worst_reward=..., best_reward=...) must be finite and increasing, "
                 f"but got {self.worst_reward} and {self.best_reward}."
             )
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle a task of a file as the file's text, which is run where it arrives."""
+        return super().__reduce_ex__(protocol) if self.source is None else (task_of_source, (self.source, self.steps))
+
+    @property
+    def typed(self) -> str:
+        """The task as the user types it: its name, or `path/to/task.py:NAME`."""
+        return self.name if self.source is None else f"{self.source.path}:{self.source.name}"
 
     def reaches(self, value: float) -> bool:
         """Whether a value of the metric is as good as the target; NaN never is.
