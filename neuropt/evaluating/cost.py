@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.evaluating.contenders import Contender
 from neuropt.optimizers.catalogue import named_optimizers
-from neuropt.tasks import batch_order, build_model, cross_entropy
+from neuropt.tasks import batch_order, build_model
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.threads import one_thread
 
@@ -57,7 +57,7 @@ def measure_cost(contender: Contender, task: Task, data: TaskData) -> Cost:
         for batch in order:
             began = time.perf_counter()
             optimizer.zero_grad()
-            torch.autograd.backward(cross_entropy(model(data.train.inputs[batch]), data.train.targets[batch]))
+            torch.autograd.backward(task.loss(model(data.train.inputs[batch]), data.train.targets[batch]))
             passed = time.perf_counter()
             optimizer.step()
             ended = time.perf_counter()

@@ -23,7 +23,7 @@ from neuropt.evaluating.row import NUMBERS, Row, spreads
 from neuropt.evaluating.tuning import Hyperparameters, Merit, Trial, Tuning, first_rates
 from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
 from neuropt.searching.executor import Executor
-from neuropt.searching.rewards import child_reward
+from neuropt.searching.rewards import child_reward, reward_of
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import Child
 from neuropt.training.forms import ROW_FORMS, Form
@@ -42,7 +42,7 @@ class Protocol:
     Args:
         tune_seeds: on which trials are chosen.
         report_seeds: on which the best one is reported; none of them is a tuning seed.
-        reward: the validation metric that chooses.
+        reward: the validation metric that chooses; None for each task's own.
         grid: of learning rates.
         schedules: names of `neuropt.optimizers.named_schedules`, each of which every contender is tuned and reported under.
         trials: budget of tuning of every contender; None for seven learning rates, and at most two more where the best lies on an edge.
@@ -68,7 +68,7 @@ class Protocol:
 
     def metric(self, task: Task) -> Reward:
         """Return the metric that chooses on a task."""
-        return self.reward or task.metric
+        return reward_of(self.reward, task)
 
     def merit(self, task: Task) -> Merit:
         """Return what a child is worth in tuning, the worst there is where it diverged."""

@@ -24,6 +24,7 @@ from neuropt.searching.executor import Engine, Executor, InProcessExecutor
 from neuropt.searching.facts import is_begun, now, versions
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.recorded import RecordedExecutor
+from neuropt.searching.rewards import reward_of
 from neuropt.searching.run_folder import locked
 from neuropt.tasks import get_task, initial_weights, load_task_data, tasks
 from neuropt.tasks.hashing import hash_tensors
@@ -59,7 +60,10 @@ def run_evaluation(
     _check_schedules(config.schedule)
     if config.reference is not None and config.reference not in [c.name for c in contenders] and config.baselines is None:
         raise ValueError(f"reference {config.reference!r} must be one of {', '.join(c.name for c in contenders)}")
-    loaded = [(task, load_task_data(task, _folder(config))) for task in find_tasks(config)]
+    known = find_tasks(config)
+    for task in known:
+        reward_of(config.reward, task)
+    loaded = [(task, load_task_data(task, _folder(config))) for task in known]
     used = {s for contender in contenders for s in contender.used_seeds}
     tune, report = fresh_seeds([config.tune_seeds, config.seeds], root=config.seed, taken=used)
     protocol = Protocol(
@@ -70,7 +74,7 @@ def run_evaluation(
     )
     protocol.check(contenders)
     facts = evaluation_facts(loaded, protocol)
-    archive = _archive(config, [task for task, _ in loaded], contenders, protocol, facts)
+    archive = _archive(config, known, contenders, protocol, facts)
     with ExitStack() as stack:
         ledger = None
         if folder is not None:
@@ -79,6 +83,9 @@ def run_evaluation(
         studies: list[tuple[Task, tuple[Study, ...]]] = []
         costs: dict[tuple[str, str], Mapping[str, Any]] = {}
         for task, data in loaded:
+            if progress is not None:
+                own = _of_task(facts, task)
+                progress(f"{task.name}: " + ", ".join(f"{n.removesuffix('_sha256')} {v[:12]}" for n, v in own.items()))
             executor: Executor = Started(lambda task=task, data=data: _executor(config, task, data))  # type: ignore[misc]  # mypy and defaults
             stack.callback(executor.close)
             if ledger is not None:
@@ -114,7 +121,7 @@ def find_tasks(config: EvaluationConfig) -> list[Task]:
     """
     names = list(config.tasks)
     if names == [ALL]:
-        names = [name for name, task in tasks().items() if getattr(task, "download", None) is None]
+        names = [name for name, task in tasks().items() if task.download is None]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"task {name!r} is given twice; every task is used once")
@@ -126,9 +133,22 @@ def evaluation_facts(loaded: Loaded, protocol: Protocol) -> dict[str, str]:
     """Return what the numbers depend on besides the configuration: versions, machine, threads, hashes of data and first weights."""
     facts = versions()
     for task, data in loaded:
-        weights = (initial_weights(task, seed) for seed in protocol.report_seeds)
-        facts |= {f"{task.name} data_sha256": data.sha256, f"{task.name} weights_sha256": hash_tensors(*weights)}
+        facts |= {f"{task.name} {what}": sha256 for what, sha256 in _hashes(task, data, protocol).items()}
     return facts
+
+
+def _of_task(facts: Mapping[str, str], task: Task) -> dict[str, str]:
+    """Return the hashes of a task among all facts."""
+    start = f"{task.name} "
+    return {name.removeprefix(start): value for name, value in facts.items() if name.startswith(start)}
+
+
+def _hashes(task: Task, data: TaskData, protocol: Protocol) -> dict[str, str]:
+    """Return the hashes of data, first weights on the report seeds, and the file of a user's own task."""
+    weights = hash_tensors(*(initial_weights(task, seed) for seed in protocol.report_seeds))
+    found = {"data_sha256": data.sha256, "weights_sha256": weights}
+    own = {} if task.source is None else {"task_sha256": hashlib.sha256(task.source.text.encode()).hexdigest()}
+    return found | own
 
 
 class Started:
@@ -254,9 +274,7 @@ def _archive(
 def _provenance(
     config: EvaluationConfig, facts: Mapping[str, str], loaded: Loaded, created: str | None
 ) -> dict[str, Any]:
-    hashes = {
-        task.name: {name: facts[f"{task.name} {name}"] for name in ("data_sha256", "weights_sha256")} for task, _ in loaded
-    }
+    hashes = {task.name: _of_task(facts, task) for task, _ in loaded}
     return {
         "command": f"neuropt evaluate --profile {CONFIG} --out DIR",
         "typed": sys.argv[1:],

@@ -28,9 +28,8 @@ def target_of(task: Task, entries: Sequence[Entry]) -> Target | None:
     Args:
         entries: of the task.
     """
-    own: float | None = getattr(task, "target", None)
-    if own is not None:
-        return Target(own, "the task's own")
+    if task.target is not None:
+        return Target(task.target, "the task's own")
     baselines = [entry for entry in entries if not entry.failed and entry.study.contender.optimizer is not None]
     if not baselines:
         return None
