@@ -56,7 +56,9 @@ class Against:
             least = min(1.0, self.tasks * least_p(unequal))
             over = f" after Holm's correction over {self.tasks} tasks" if self.tasks > 1 else ""
             return f"{counted}; {unequal} unequal pairs can never give p under {least:.3g}{over}, so nothing is claimed"
-        numbers = f"median difference {self.difference.median:.4g}{_interval(self.difference.low, self.difference.high)}, "
+        numbers = (
+            f"median difference {self.difference.median:.4g}{_interval(self.difference.low, self.difference.high)}, "
+        )
         numbers += f"probability of improvement {self.improvement.share:.2f}{_interval(self.improvement.low, self.improvement.high)}, "
         numbers += f"signed-rank p = {self.p_holm:.3g} (Holm, {self.tasks} task{'s' * (self.tasks != 1)})"
         if not self.shown:

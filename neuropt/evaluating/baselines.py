@@ -21,7 +21,19 @@ from neuropt.tasks.task import Task
 from neuropt.training.children import Child
 
 PROTOCOL = "protocol.toml"
-SHARED = ("schedule", "seeds", "tune_seeds", "trials", "grid", "reward", "evaluations", "consecutive", "steps", "seed", "form")
+SHARED = (
+    "schedule",
+    "seeds",
+    "tune_seeds",
+    "trials",
+    "grid",
+    "reward",
+    "evaluations",
+    "consecutive",
+    "steps",
+    "seed",
+    "form",
+)
 """Fields of a configuration that an archive fixes."""
 SCHEMA = 1
 
@@ -70,7 +82,9 @@ def write_baselines(
 
 def _key(task: Task, facts: Mapping[str, str]) -> dict[str, str]:
     """Return what must be equal: versions, hashes of the task, and its budget."""
-    own = {name.removeprefix(f"{task.name} "): value for name, value in facts.items() if name.startswith(f"{task.name} ")}
+    own = {
+        name.removeprefix(f"{task.name} "): value for name, value in facts.items() if name.startswith(f"{task.name} ")
+    }
     versions = {name: value for name, value in facts.items() if " " not in name}
     return versions | own | {"steps": str(task.steps), "batch_size": str(task.batch_size)}
 
@@ -82,7 +96,12 @@ def _study(study: Study) -> dict[str, Any]:
         "schedule": study.schedule,
         "scale": study.tuning.ladder.scale,
         "trials": [
-            {"rung": t.rung, "lr": t.learning_rate, "hyper": t.hyperparameters, "children": [_child(c, False) for c in row]}
+            {
+                "rung": t.rung,
+                "lr": t.learning_rate,
+                "hyper": t.hyperparameters,
+                "children": [_child(c, False) for c in row],
+            }
             for t, row in study.tuning.results.items()
         ],
         "report": [_child(child, True) for child in study.report],
@@ -130,7 +149,9 @@ def read_baselines(
             raise BaselineError(f"{folder} was made with {name} {value!r}, but here it is {here!r}; leave {name} out")
     path = folder / f"{task.name}.json"
     if not path.is_file():
-        raise BaselineError(f"{folder} has no results on {task.name}; leave the task out, or evaluate without --baselines")
+        raise BaselineError(
+            f"{folder} has no results on {task.name}; leave the task out, or evaluate without --baselines"
+        )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         key, studies = dict(content["key"]), [_read(study, task, protocol) for study in content["studies"]]
@@ -153,7 +174,9 @@ def read_baselines(
 
 def _read(values: Mapping[str, Any], task: Task, protocol: Protocol) -> Study:
     contender = find_contender(str(values["optimizer"]))
-    tuning = Tuning(Ladder(protocol.grid, float(values["scale"])), contender.axes, protocol.trials, protocol.merit(task))
+    tuning = Tuning(
+        Ladder(protocol.grid, float(values["scale"])), contender.axes, protocol.trials, protocol.merit(task)
+    )
     for trial in values["trials"]:
         hyper = tuple((str(name), float(value)) for name, value in trial["hyper"])
         rate = float(trial["lr"])

@@ -20,9 +20,7 @@ LEAST_TASKS = 6
 ALPHA_RMSPROP = 0.99
 
 
-def missing(
-    contender: Contender, studies: Sequence[tuple[Task, Sequence[Study]]], protocol: Protocol
-) -> list[str]:
+def missing(contender: Contender, studies: Sequence[tuple[Task, Sequence[Study]]], protocol: Protocol) -> list[str]:
     """Return what is missing before a contender may be called better than others; nothing where it may."""
     known = [study for _, found in studies for study in found if study.failure is None and study.report]
     reasons = [*_missing_baselines(known), *_unequal(known, protocol)]
@@ -47,7 +45,9 @@ def _missing_baselines(studies: Sequence[Study]) -> list[str]:
     if not _everywhere([s for s in studies if is_rmsprop(s.contender)], studies):
         reasons.append("RMSProp(0.99) on every task: rmsprop")
     if not _everywhere([s for s in studies if s.schedule in DECAYING], studies):
-        reasons.append("a schedule that decays to zero on every task, such as momentum or powersign-ld with --schedule constant linear")
+        reasons.append(
+            "a schedule that decays to zero on every task, such as momentum or powersign-ld with --schedule constant linear"
+        )
     return reasons
 
 

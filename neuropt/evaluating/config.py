@@ -1,4 +1,4 @@
-"""What an evaluation is told: one frozen record, written to its folder before the first child starts; and profiles, such records by name."""
+"""What an evaluation is told: one frozen record, written to its folder before the first child starts; profiles are such records by name."""
 
 from __future__ import annotations
 
@@ -96,7 +96,9 @@ class EvaluationConfig:
         if self.address is not None and self.executor != "tune":
             raise ValueError(f"address needs executor tune, but got executor {self.executor}")
         if self.consecutive > self.evaluations:
-            raise ValueError(f"consecutive must be at most evaluations = {self.evaluations}, but got {self.consecutive}")
+            raise ValueError(
+                f"consecutive must be at most evaluations = {self.evaluations}, but got {self.consecutive}"
+            )
 
     def to_toml(self) -> str:
         """Return the record as TOML; what is None is left out."""
@@ -171,7 +173,9 @@ def _values(text: str, what: str) -> dict[str, Any]:
     known = [field.name for field in fields(EvaluationConfig)]
     unknown = sorted(values.keys() - set(known))
     if unknown:
-        raise ValueError(f"{what} has a field {unknown[0]!r} that an evaluation does not have; there are {', '.join(known)}")
+        raise ValueError(
+            f"{what} has a field {unknown[0]!r} that an evaluation does not have; there are {', '.join(known)}"
+        )
     return values
 
 

@@ -107,7 +107,9 @@ class Evaluation:
             )
         known = {e.key[0]: e for e in self._summary.of(task) if not e.failed and e.key[1] == schedule}
         if optimizer not in known:
-            raise ValueError(f"optimizer {optimizer!r} has no results on {task}; those with results are {', '.join(known)}")
+            raise ValueError(
+                f"optimizer {optimizer!r} has no results on {task}; those with results are {', '.join(known)}"
+            )
         return known[optimizer].merits
 
     def lines(self) -> Iterator[dict[str, object]]:

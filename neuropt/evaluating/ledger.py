@@ -134,4 +134,3 @@ class TaskWorks:
     def write_work(self, work: str, done: str) -> None:
         """Record one."""
         self.ledger.write_work(self.task, work, done)
-

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from neuropt.config import Reward
+from neuropt.evaluating.row import WORST_ACCURACY
 from neuropt.tasks.task import Task
 from neuropt.training.children import Child
 from neuropt.training.curves import Point, evaluation_steps
-
-WORST_ACCURACY = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Measure:
         return (max if self.higher_is_better else min)(curve) if curve else None
 
     def steps_to(self, target: float, child: Child, evaluations: int, consecutive: int) -> float:
-        """Return the first step of so many evaluations in a row that reach the target; infinity for a miss, and for a child that diverged."""
+        """Return the first step of so many evaluations in a row that reach the target; infinity for a miss, and where it diverged."""
         steps = evaluation_steps(self.task.steps, evaluations)
         reached = [self.merit(value) >= self.merit(target) for value in self.curve(child)]
         if child.status != "trained":

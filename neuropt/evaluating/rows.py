@@ -50,12 +50,16 @@ def row(
         "diverged": sum(child.status != "trained" for child in study.report),
         "rank": rank,
     }
-    return found | _numbers(entry) | {
-        "target": None if target is None or entry.failed else _target(entry, target, consecutive, cost),
-        "default": _default(entry),
-        "cost": None if cost is None else dict(cost),
-        "against": None if against is None else _against(entry, against, reference),
-    }
+    return (
+        found
+        | _numbers(entry)
+        | {
+            "target": None if target is None or entry.failed else _target(entry, target, consecutive, cost),
+            "default": _default(entry),
+            "cost": None if cost is None else dict(cost),
+            "against": None if against is None else _against(entry, against, reference),
+        }
+    )
 
 
 NUMBERS = ("median", "q1", "q3", "low", "high", "iqm", "iqm_low", "iqm_high", "best_median", "loss_median")

@@ -58,7 +58,11 @@ def run_evaluation(
     contenders = [find_contender(text) for text in config.optimizers]
     check_names(contenders)
     _check_schedules(config.schedule)
-    if config.reference is not None and config.reference not in [c.name for c in contenders] and config.baselines is None:
+    if (
+        config.reference is not None
+        and config.reference not in [c.name for c in contenders]
+        and config.baselines is None
+    ):
         raise ValueError(f"reference {config.reference!r} must be one of {', '.join(c.name for c in contenders)}")
     known = find_tasks(config)
     for task in known:
@@ -208,7 +212,11 @@ def _ledger(
         return stack.enter_context(EvaluationLedger.create(path, meta, facts))
     ledger = stack.enter_context(EvaluationLedger.open(path))
     before = ledger.facts()
-    changes = [f"{name} was {before.get(name)}, but here it is {facts[name]}" for name in facts if before.get(name) != facts[name]]
+    changes = [
+        f"{name} was {before.get(name)}, but here it is {facts[name]}"
+        for name in facts
+        if before.get(name) != facts[name]
+    ]
     if changes and not accept_changes:
         raise LedgerError(
             f"{path}: {'; '.join(changes)}. Resume where they are the same, or go on with --accept-changes: "

@@ -30,7 +30,9 @@ def read_settings(text: str) -> tuple[str, tuple[Axis, ...]] | None:
     for part in match["values"].split(","):
         found = _VALUES.fullmatch(part)
         if found is None:
-            raise ValueError(f"{text!r} must hold NAME=VALUE or NAME=VALUE|VALUE between commas, but got {part.strip()!r}")
+            raise ValueError(
+                f"{text!r} must hold NAME=VALUE or NAME=VALUE|VALUE between commas, but got {part.strip()!r}"
+            )
         name = found["name"]
         if name in dict(axes):
             raise ValueError(f"{text!r} names {name} twice")

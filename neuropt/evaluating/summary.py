@@ -99,9 +99,13 @@ class Summary:
         apart = ""
         if found.critical_difference is not None:
             least = found.critical_difference
-            apart = f"; two that are {least:.2f} apart differ" if least < len(self.keys) else "; no two can be told apart"
-        verdict = f"the entries do not all rank alike (p = {found.p:.3g}){apart}" if found.p <= 0.05 else (
-            f"chance alone gives ranks this far apart with p = {found.p:.3g}, so no order is claimed"
+            apart = (
+                f"; two that are {least:.2f} apart differ" if least < len(self.keys) else "; no two can be told apart"
+            )
+        verdict = (
+            f"the entries do not all rank alike (p = {found.p:.3g}){apart}"
+            if found.p <= 0.05
+            else (f"chance alone gives ranks this far apart with p = {found.p:.3g}, so no order is claimed")
         )
         return {
             "entries": [
@@ -137,7 +141,9 @@ class Summary:
         if entry.failed or target is None:
             return math.inf
         steps = sorted(entry.steps_to(target.value, self.config.consecutive))
-        return max(1.0, steps[len(steps) // 2])  # the upper median, so that half of the seeds suffice and no miss is averaged
+        return max(
+            1.0, steps[len(steps) // 2]
+        )  # the upper median, so that half of the seeds suffice and no miss is averaged
 
     def budgets(self) -> list[Json]:
         """Return the expected best of k trials of every entry, in the task's metric."""
@@ -165,7 +171,8 @@ class Summary:
             behind = sum(one.shown and one.difference.median < 0 for one in counted.values())
             ties = len(counted) - ahead - behind
             head = {"optimizer": key[0], "schedule": key[1], "wins": ahead, "ties": ties}
-            found.append(head | {"losses": behind, "tasks": len(counted)})
+            impossible = sum(not one.possible for one in counted.values())
+            found.append(head | {"losses": behind, "tasks": len(counted), "impossible": impossible})
         return found
 
     def claims(self) -> list[str]:
@@ -175,7 +182,7 @@ class Summary:
             found.append(
                 f"{label(key)} against {label(self.reference)}, n = {counts['tasks']} tasks that are evidence, "
                 f"{self.config.seeds} seeds each: ahead on {counts['wins']}, behind on {counts['losses']}, "
-                f"no difference shown on {counts['ties']}."
+                f"no difference shown on {counts['ties']}{_unable(counts['impossible'])}."
             )
         if (ranks := self.ranks()) is not None:
             found.append(ranks["words"])
@@ -235,6 +242,10 @@ class Summary:
             "worst": measure.worst,
             "evidence": task.name in self.evidence,
         }
+
+
+def _unable(tasks: int) -> str:
+    return f", on {tasks} of which so few unequal pairs can never show one" if tasks else ""
 
 
 def _optimizer(contender: Contender) -> Json:

@@ -34,7 +34,9 @@ def verdicts(studies: Studies, protocol: Protocol, contenders: Sequence[Contende
 
 
 def _keys(contender: Contender, studies: Studies) -> list[Key]:
-    return list(dict.fromkeys((s.contender.name, s.schedule) for _, all_ in studies for s in all_ if s.contender is contender))
+    return list(
+        dict.fromkeys((s.contender.name, s.schedule) for _, all_ in studies for s in all_ if s.contender is contender)
+    )
 
 
 def _verdict(key: Key, studies: Studies, protocol: Protocol) -> str:
@@ -52,7 +54,9 @@ def _verdict(key: Key, studies: Studies, protocol: Protocol) -> str:
     named = ", ".join(label(other) for other in p_values)
     if ahead and worst <= ALPHA:
         return f"{label(key)} is better than {named} ({n}; signed ranks over tasks, largest p = {worst:.3g} after Holm's correction)."
-    return f"{label(key)} is not shown to be better than {named} ({n}; largest p = {worst:.3g} after Holm's correction)."
+    return (
+        f"{label(key)} is not shown to be better than {named} ({n}; largest p = {worst:.3g} after Holm's correction)."
+    )
 
 
 def _share(one: Entry, other: Entry | None) -> float:

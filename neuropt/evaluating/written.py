@@ -27,7 +27,9 @@ CURVE_COLUMNS = ("task", "optimizer", "schedule", "phase", "seed", "learning_rat
 Line = dict[str, object]
 
 
-def child_lines(entry: Entry, target: Target | None, consecutive: int, cost: Mapping[str, Any] | None) -> Iterator[Line]:
+def child_lines(
+    entry: Entry, target: Target | None, consecutive: int, cost: Mapping[str, Any] | None
+) -> Iterator[Line]:
     """Yield every child of an entry as one record."""
     us = None if cost is None else cost["us_per_step"]
     for phase, trial, hyperparameters, child in _children(entry):

@@ -52,7 +52,12 @@ def _print_task(name: str, task: Json, rows: Sequence[Json], summary: Json, cons
         table.add_row(*map(Text, line))  # a Text, so that brackets are no markup
     console.print(Text(f"{name} ({task['family']}), {task['steps']} steps", style="bold"))
     console.print(table)
-    for note in [_legend(task, rows, summary, wide), *_marks(rows), *_failures(rows), *_full_texts(rows, summary, room)]:
+    for note in [
+        _legend(task, rows, summary, wide),
+        *_marks(rows),
+        *_failures(rows),
+        *_full_texts(rows, summary, room),
+    ]:
         console.print(Text(note), soft_wrap=not console.is_terminal)
 
 
@@ -100,8 +105,10 @@ def _legend(task: Json, rows: Sequence[Json], summary: Json, wide: bool) -> str:
     n = max(row["n"] for row in rows)
     protocol = summary["protocol"]
     counts = sorted({row["trials"] for row in rows if row["failure"] is None})
-    interval = "95 %: bootstrap interval of the median" if n >= LEAST_FOR_INTERVAL else (
-        f"{n} seeds cannot support a 95 % interval of a median"
+    interval = (
+        "95 %: bootstrap interval of the median"
+        if n >= LEAST_FOR_INTERVAL
+        else (f"{n} seeds cannot support a 95 % interval of a median")
     )
     said = (
         f"validation median over n = {n} fresh seeds; {interval}. Budget of tuning: {' or '.join(map(str, counts)) or 0} trials of "
