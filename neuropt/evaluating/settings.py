@@ -8,7 +8,7 @@ from collections.abc import Collection
 
 from neuropt.evaluating.tuning import Axis
 
-_CALL = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)\((?P<values>[^()]*=[^()]*)\)", re.ASCII)
+_CALL = re.compile(r"(?P<name>[a-z0-9][a-z0-9-]*)\((?P<values>\s*[A-Za-z_]\w*\s*=(?!=)[^()]*)\)", re.ASCII)
 _VALUES = re.compile(r"\s*(?P<name>[A-Za-z_]\w*)\s*=(?!=)\s*(?P<values>[^=]+)", re.ASCII)
 
 

@@ -59,7 +59,7 @@ def child_lines(
             "steps": child.steps,
             "gradients": child.steps * entry.task.batch_size,
             "steps_to_target": steps,
-            "seconds": f"{child.seconds:.3g}",
+            "seconds": f"{child.seconds:.3g}" if phase != "tune" else None,
             "us_per_step": us,
             "seen": entry.seen,
         }

@@ -38,7 +38,7 @@ class Child:
         loss, accuracy: on the validation split, at the end of the budget; None unless trained, accuracy also where it is not the metric.
         test_loss, test_accuracy: likewise on the test split, where asked for.
         curve: validation loss and accuracy at the steps of `evaluation_steps`, as long as it had not diverged, where asked for.
-        seconds: of training, evaluation left out; children that train together share theirs evenly.
+        seconds: of training where there is a curve, evaluation left out; children that train together share theirs evenly.
     """
 
     learning_rate: float
@@ -177,7 +177,7 @@ def _noted(child: Child, curves: Curves, column: tuple[int, int], seed: int) -> 
     points = curves.of(column, seed)
     if points and child.loss is not None:
         points += ((child.loss, child.accuracy),)
-    return replace(child, curve=points, seconds=curves.seconds[column])
+    return replace(child, curve=points, seconds=curves.seconds[column] if points else 0.0)
 
 
 def _key(cohort: Cohort[Any], index: int) -> tuple[int, int]:

@@ -124,8 +124,12 @@ class Done:
     device: str = "cpu"
 
     def to_json(self) -> str:
-        """Return it as text; infinity is allowed in it, as Python's JSON does."""
-        return json.dumps(asdict(self))
+        """Return it as text; infinity is allowed in it, as Python's JSON does. A child without a curve leaves it and its seconds out."""
+        values = asdict(self)
+        for child in (child for job in values["trained"] for row in job["children"] for child in row):
+            if not child["curve"]:
+                del child["curve"], child["seconds"]
+        return json.dumps(values)
 
     @staticmethod
     def from_json(text: str) -> Done:

@@ -1,0 +1,233 @@
+"""What may be said: each guard holds, and is broken on purpose to show that it is the guard that holds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+
+from neuropt.evaluating.against import compare_on_tasks
+from neuropt.evaluating.better import DECAYING, missing
+from neuropt.evaluating.config import EvaluationConfig
+from neuropt.evaluating.contenders import Contender, find_contender
+from neuropt.evaluating.protocol import Protocol, Study
+from neuropt.evaluating.summary import Summary
+from neuropt.evaluating.verdict import verdicts
+from neuropt.optimizers.named_schedules import rate_factors
+from neuropt.tasks.task import Task
+from search_space import parse_rule
+from tests.evaluating.written_studies import PROTOCOL, study, studies
+
+# -- a difference that the sample cannot show --------------------------------------------------------------------------------------
+
+
+def sentence(ones: Sequence[float], others: Sequence[float], tasks: int = 1) -> str:
+    pairs = {f"task-{i}": (ones, others) for i in range(tasks)}
+    return compare_on_tasks(pairs)["task-0"].words("a", "b", "task-0")
+
+
+def test_five_pairs_claim_nothing_however_they_fall_and_six_may() -> None:
+    said = sentence([1.0, 2.0, 3.0, 4.0, 5.0], [0.0] * 5)
+    assert "5 unequal pairs can never give p under 0.0625, so nothing is claimed" in said
+    assert "n = 5 seeds" in said
+    said = sentence([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0] * 6)
+    assert "it ends ahead: median difference 3.5 [" in said
+    assert "n = 6 seeds" in said
+    assert "signed-rank p = 0.0312" in said
+
+
+def test_correction_for_two_tasks_takes_the_claim_of_six_pairs_away() -> None:
+    said = sentence([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0] * 6, tasks=2)
+    assert "6 unequal pairs can never give p under 0.0625 after Holm's correction over 2 tasks, so nothing is claimed" in said
+    assert "it ends ahead" in sentence([float(i) for i in range(1, 8)], [0.0] * 7, tasks=2)
+
+
+def test_equal_pairs_support_nothing() -> None:
+    said = sentence([1.0] * 8 + [2.0, 2.0], [1.0] * 10)
+    assert "2 unequal pairs can never give p under 0.5, so nothing is claimed" in said
+
+
+def test_a_difference_that_chance_explains_is_none() -> None:
+    said = sentence([1.0, -2.0, 3.0, -4.0, 5.0, -6.0, 7.0, 1.0], [0.0] * 8)
+    assert "no difference is shown" in said
+    assert "ends" not in said
+
+
+# -- the word "better" -------------------------------------------------------------------------------------------------------------
+
+MINE = Contender("mine", parse_rule("g * exp(sign(g) * sign(m))"), searched=frozenset({"digits-mlp"}), used_seeds=(7,))
+TUNED = "adamw(weight_decay=0.01|0.1, beta2=0.999|0.95)"
+LOW = [0.80, 0.81, 0.82, 0.83, 0.84, 0.85, 0.86, 0.87, 0.88, 0.89]
+HIGH = [value + 0.1 for value in LOW]
+HELD_OUT = [f"task-{i} family-{i}" for i in range(6)]
+
+Found = dict[str, list[Study]]
+
+
+def complete() -> Found:
+    """Everything that the word needs, on six held-out tasks and on one that the search saw."""
+    entries = [
+        study(MINE, HIGH), study(TUNED, LOW), study("rmsprop", LOW), study("momentum", LOW), study("momentum", LOW, "linear"),
+    ]  # fmt: skip
+    return {name: entries for name in ("digits-mlp vision", *HELD_OUT)}
+
+
+def reasons(found: Found, protocol: Protocol = PROTOCOL) -> list[str]:
+    return missing(MINE, studies(found), protocol)
+
+
+def without(names: Sequence[str], schedule: str | None = None) -> Found:
+    return {
+        task: [s for s in those if s.contender.name not in names and (schedule is None or s.schedule != schedule)]
+        for task, those in complete().items()
+    }
+
+
+def test_with_all_of_it_the_word_is_used_with_its_n() -> None:
+    assert reasons(complete()) == []
+    (said,) = verdicts(studies(complete()), PROTOCOL, [MINE])
+    assert said.startswith("mine is better than ")
+    for name in (TUNED, "rmsprop", "momentum under linear", "n = 6 held-out tasks, 10 seeds each"):
+        assert name in said
+
+
+def test_it_is_not_used_where_it_is_not_true() -> None:
+    found = {name: [study(MINE, LOW), *those[1:]] for name, those in complete().items()}
+    (said,) = verdicts(studies(found), PROTOCOL, [MINE])
+    assert said.startswith("mine is not shown to be better than ")
+
+
+def only_fixed_adamw() -> Found:
+    return {name: [*those, study("adamw", LOW)] for name, those in without([TUNED]).items()}
+
+
+def adamw_of_one_value_each() -> Found:
+    fixed = study("adamw(weight_decay=0.1, beta2=0.99)", LOW)
+    return {name: [*those, fixed] for name, those in without([TUNED]).items()}
+
+
+def rmsprop_of_another_alpha() -> Found:
+    return {name: [*those, study("rmsprop(alpha=0.9)", LOW)] for name, those in without(["rmsprop"]).items()}
+
+
+def tuned_adamw_failed_somewhere() -> Found:
+    found = complete()
+    broken = replace(find(found["task-3 family-3"], TUNED), failure="out of memory", report=())
+    return found | {"task-3 family-3": [broken, *(s for s in found["task-3 family-3"] if s.contender.name != TUNED)]}
+
+
+def find(those: Sequence[Study], name: str) -> Study:
+    return next(s for s in those if s.contender.name == name)
+
+
+def one_with_a_larger_budget() -> Found:
+    found = complete()
+    return {name: [*those[:-1], study("momentum", LOW, "linear", budget=12)] for name, those in found.items()}
+
+
+def five_held_out_tasks() -> Found:
+    return {name: those for name, those in complete().items() if name != HELD_OUT[0]}
+
+
+def all_of_a_family_that_was_searched() -> Found:
+    return {f"task-{i} vision": those for i, those in enumerate(complete().values())}
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (only_fixed_adamw, "AdamW with tuned decay and beta2"),
+        (adamw_of_one_value_each, "AdamW with tuned decay and beta2"),
+        (tuned_adamw_failed_somewhere, "AdamW with tuned decay and beta2"),
+        (lambda: without(["rmsprop"]), r"RMSProp\(0.99\)"),
+        (rmsprop_of_another_alpha, r"RMSProp\(0.99\)"),
+        (lambda: without([], "linear"), "a schedule that decays to zero"),
+        (one_with_a_larger_budget, "one budget of tuning for all: there are 9 and 12 trials"),
+        (five_held_out_tasks, "held-out tasks: 5 of the 6"),
+        (all_of_a_family_that_was_searched, "held-out tasks: 0 of the 7"),
+    ],
+)
+def test_the_word_is_refused_and_what_is_missing_is_said(found: Callable[[], Found], said: str) -> None:
+    (reason,) = reasons(found())
+    assert re.search(said, reason)
+    (sentence,) = verdicts(studies(found()), PROTOCOL, [MINE])
+    assert sentence.startswith('Whether mine is "better" is not said; missing: ')
+
+
+def test_seeds_that_the_search_used_are_not_fresh() -> None:
+    (reason,) = reasons(complete(), replace(PROTOCOL, report_seeds=(7, *PROTOCOL.report_seeds[1:])))
+    assert reason.startswith("fresh seeds")
+
+
+def test_the_finalists_of_a_search_whose_budgets_may_differ_are_never_called_better() -> None:
+    (reason,) = reasons(complete(), replace(PROTOCOL, trials=None))
+    assert reason.startswith("one budget")
+
+
+@pytest.mark.parametrize("schedule", DECAYING)
+def test_schedules_that_count_as_decaying_end_at_next_to_nothing(schedule: str) -> None:
+    factors = rate_factors(schedule, 200)
+    assert factors[-1] <= 0.02 * max(factors)
+    assert sum(factors[-10:]) / 10 < 0.1 * max(factors)
+
+
+# -- the summary as a whole --------------------------------------------------------------------------------------------------------
+
+
+def summary(found: Found, *names: str) -> Summary:
+    config = EvaluationConfig(tuple(names), ("a",), consecutive=2, reference="rmsprop")
+    return Summary(studies(found), PROTOCOL, config, {})
+
+
+def test_a_task_that_the_search_saw_and_its_family_count_neither_in_ranks_nor_in_wins() -> None:
+    found = complete() | {"other vision": complete()["digits-mlp vision"]}
+    content = summary(found).content({})
+    seen = {(row["task"], row["seen"]) for row in content["rows"] if row["optimizer"] == "mine"}
+    assert {("digits-mlp", "task"), ("other", "family"), ("task-0", None)} <= seen
+    assert content["ranks"]["tasks"] == 6
+    assert {wins["tasks"] for wins in content["wins"]} == {6}
+    assert [name for name, task in content["tasks"].items() if task["evidence"]] == [n.split()[0] for n in HELD_OUT]
+    assert all("n = " in claim or "missing: " in claim for claim in content["claims"])
+
+
+def test_without_evidence_no_rank_is_claimed() -> None:
+    content = summary({"digits-mlp vision": complete()["digits-mlp vision"]}).content({})
+    assert content["ranks"] is None
+    assert "Ranks need 2 tasks that are evidence; here is n = 0." in content["claims"]
+
+
+def test_diverged_children_have_the_worst_rank_and_stay_in_n() -> None:
+    fallen: list[float | None] = [0.99, 0.99, 0.99, 0.99, *[None] * 6]
+    found = {name: [study("adam", fallen), study("rmsprop", LOW)] for name in HELD_OUT}
+    rows = summary(found).rows()
+    (row, *_) = [row for row in rows if row["optimizer"] == "adam"]
+    assert (row["rank"], row["n"], row["diverged"], row["median"]) == (2.0, 10, 6, 0.0)
+    assert row["against"]["wins"] == 4
+    assert row["against"]["losses"] == 6
+
+
+def test_a_failure_shares_the_last_rank() -> None:
+    broken = [replace(study(name, []), failure="no") for name in ("adam", "sgd")]
+    rows = summary({name: [study("rmsprop", LOW), *broken] for name in HELD_OUT}).rows()
+    assert [row["rank"] for row in rows[:3]] == [1.0, 2.5, 2.5]
+    assert rows[1]["median"] is None
+    assert rows[1]["against"] is None
+
+
+def test_the_reference_is_adamw_else_the_first_baseline() -> None:
+    def reference(*names: str) -> str:
+        found = {"a b": [study(name, LOW) for name in names]}
+        return Summary(studies(found), PROTOCOL, EvaluationConfig(names, ("a",)), {}).reference[0]
+
+    assert reference("adam", "adamw") == "adamw"
+    assert reference("g * m", "adam") == "adam"
+    assert reference("g * m", "m") == "g * m"
+
+
+def test_known_tasks_decide_what_a_search_has_seen() -> None:
+    assert find_contender("adam").searched == frozenset()
+    unknown = replace(MINE, searched=frozenset({"a-task-of-somebody"}))
+    found: list[tuple[Task, Sequence[Study]]] = studies(complete())
+    assert missing(unknown, found, PROTOCOL) == []
