@@ -1,0 +1,182 @@
+"""An evaluation that is interrupted goes on, and its ledger and archive are trusted only where they may be."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from neuropt.evaluating.baselines import BaselineError, write_baselines
+from neuropt.evaluating.evaluate import evaluate
+from neuropt.evaluating.evaluation import Evaluation
+from neuropt.searching.ledger_file import LedgerError
+from tests.cli.running import ROOT
+from tests.evaluating.killing import begun
+
+SMALL: dict[str, Any] = {"seeds": 3, "tune_seeds": 1, "steps": 6, "evaluations": 3}
+CLOCK = ("seconds", "us_per_step")
+
+
+def children(folder: Path) -> list[dict[str, str]]:
+    with (folder / "children.csv").open(newline="") as file:
+        return [{k: v for k, v in line.items() if k not in CLOCK} for line in csv.DictReader(file)]
+
+
+def works(folder: Path) -> int:
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection:
+        return int(connection.execute("SELECT count(*) FROM evaluation_works").fetchone()[0])
+
+
+@pytest.mark.slow
+def test_an_evaluation_killed_at_many_moments_equals_one_that_was_not(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.evaluating.killing", str(tmp_path / "killed")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=500)
+    assert done.returncode == 0, done.stderr
+    ends = json.loads(done.stdout)
+    assert len(ends) > 2
+    assert ends[-1] == 0
+    begun(tmp_path / "whole")
+    assert children(tmp_path / "killed") == children(tmp_path / "whole")
+    assert works(tmp_path / "killed") == works(tmp_path / "whole"), "nothing was lost or done under another name"
+    curves = [(tmp_path / name / "curves.csv").read_bytes() for name in ("killed", "whole")]
+    assert curves[0] == curves[1]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Evaluation]:
+    """A finished evaluation."""
+    folder = tmp_path_factory.mktemp("evaluations") / "whole"
+    return folder, evaluate(["adam", "adabound", "rmsprop"], ["digits-mlp"], out=folder, **SMALL)
+
+
+def test_nothing_that_is_finished_is_trained_again(whole: tuple[Path, Evaluation], tmp_path: Path) -> None:
+    folder = tmp_path / "again"
+    shutil.copytree(whole[0], folder)
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
+        # the report: if a work were done again, the children of the table would not be these
+        query = "UPDATE evaluation_works SET done = replace(done, '\"status\": \"trained\"', '\"status\": \"diverged\"')"
+        connection.execute(query + " WHERE work LIKE '%\"test\": true%'")
+    (folder / "summary.json").unlink()
+    again = evaluate(out=folder, resume=True)
+    assert {row.diverged for row in again.rows} == {3}
+    assert json.loads((folder / "summary.json").read_text())["rows"][0]["diverged"] == 3
+
+
+def test_a_ledger_whose_facts_are_others_is_refused_unless_that_is_accepted(
+    whole: tuple[Path, Evaluation], tmp_path: Path
+) -> None:
+    folder = tmp_path / "moved"
+    shutil.copytree(whole[0], folder)
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
+        connection.execute("UPDATE environments SET facts = replace(facts, '\"threads\": \"1\"', '\"threads\": \"7\"')")
+    with pytest.raises(LedgerError, match="threads was 7, but here it is 1"):
+        evaluate(out=folder, resume=True)
+    assert evaluate(out=folder, resume=True, accept_changes=True).rows == whole[1].rows
+    assert evaluate(out=folder, resume=True).rows == whole[1].rows, "it is recorded once"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE evaluation_works SET done = '{}'", "is damaged"),
+        ("UPDATE costs SET cost = 'much'", "is damaged"),
+        ("DROP TABLE costs", "is an SQLite file, but not the ledger of an evaluation"),
+        ("PRAGMA user_version = 9", "has schema 9, but this neuropt reads up to 1; use a newer neuropt"),
+    ],
+)
+def test_a_damaged_ledger_is_one_clear_line(
+    whole: tuple[Path, Evaluation], tmp_path: Path, change: str, said: str
+) -> None:
+    folder = tmp_path / "damaged"
+    shutil.copytree(whole[0], folder)
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
+        connection.execute(change)
+    with pytest.raises(LedgerError, match=said):
+        evaluate(out=folder, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"out": None}, "resume needs the folder of the evaluation: --out DIR"),
+        ({"optimizers": ["sgd"]}, "leave out optimizers"),
+        ({"seeds": 4, "profile": "quick"}, "leave out seeds, profile"),
+        ({"out": "nowhere"}, "holds no evaluation to resume"),
+    ],
+)
+def test_what_a_resumed_evaluation_would_not_follow_is_refused(
+    whole: tuple[Path, Evaluation], given: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        evaluate(**({"out": whole[0], "resume": True} | given))
+
+
+# -- baselines ---------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def archive(whole: tuple[Path, Evaluation], tmp_path: Path) -> Path:
+    """The archive of a finished evaluation."""
+    found = whole[1]
+    write_baselines(tmp_path / "archive", found.studies, found.config, found.facts, found.costs)
+    return tmp_path / "archive"
+
+
+def test_an_archived_optimizer_is_the_one_that_was_trained(archive: Path, whole: tuple[Path, Evaluation]) -> None:
+    found = evaluate(["g * sign(m)"], baselines=archive)
+    assert {row.optimizer for row in found.rows} == {"g * sign(m)", "adam", "adabound", "rmsprop"}
+    assert {row for row in found.rows if row.optimizer != "g * sign(m)"} == set(whole[1].rows)
+    before = {row["optimizer"]: row for row in whole[1].summary["rows"]}
+    for row in found.summary["rows"]:
+        if row["optimizer"] in before:
+            then = before[row["optimizer"]]
+            assert (row["median"], row["test_median"], row["edge"]) == (then["median"], then["test_median"], then["edge"])
+            assert (row["cost"], row["default"]) == (then["cost"], then["default"])
+    assert found.compare("digits-mlp", "adam", "rmsprop") == whole[1].compare("digits-mlp", "adam", "rmsprop")
+    fresh = evaluate(["adam"], baselines=archive)
+    assert len(fresh.rows) == 3, "one that is trained anew takes the place of the archived one"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("data_sha256", "0" * 64), ("weights_sha256", "0" * 64), ("torch", "1.0"), ("neuropt", "0.0.1"), ("steps", "7")],
+)
+def test_an_archive_of_other_data_weights_or_versions_is_refused(archive: Path, field: str, value: str) -> None:
+    path = archive / "digits-mlp.json"
+    content = json.loads(path.read_text())
+    assert field in content["key"]
+    content["key"][field] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(BaselineError, match=f"cannot stand for a training here: {field} was {value}, but here it is"):
+        evaluate(["g * sign(m)"], baselines=archive)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seeds": 4}, "was made with seeds 3, but here it is 4; leave seeds out"),
+        ({"schedule": "linear"}, "was made with schedule"),
+        ({"tasks": ["signals-mlp"]}, "has no results on signals-mlp"),
+    ],
+)
+def test_an_archive_is_followed_or_refused(archive: Path, given: dict[str, Any], said: str) -> None:
+    with pytest.raises(BaselineError, match=said):
+        evaluate(**({"optimizers": ["g * m"], "baselines": archive} | given))
+
+
+def test_what_is_no_archive_is_said(tmp_path: Path, archive: Path) -> None:
+    with pytest.raises(BaselineError, match="holds no baselines"):
+        evaluate(["g * m"], baselines=tmp_path)
+    (archive / "digits-mlp.json").write_text('{"key": 1}')
+    with pytest.raises(BaselineError, match=r"is damaged, or no archive of results"):
+        evaluate(["g * m"], baselines=archive)
