@@ -77,7 +77,7 @@ def evaluate(
         ValueError: an unknown name, a name given twice, a number out of range, a folder in use; nothing is trained then.
     """
     whereabouts = {"executor": executor, "workers": workers, "address": address, "data_dir": _text(data_dir)}
-    given = {
+    given: dict[str, Any] = {
         **{"seeds": seeds, "tune_seeds": tune_seeds, "trials": trials, "grid": grid, "reward": reward},
         **{"reference": reference, "evaluations": evaluations, "consecutive": consecutive, "steps": steps},
         **{"seed": seed, "form": form, "baselines": _text(baselines)},
@@ -120,7 +120,7 @@ def _listed(values: Any, name: str, *single: type, least: int = 0) -> tuple[Any,
     """Return the values as a tuple; one alone counts as one of them."""
     if not isinstance(values, Iterable) and not isinstance(values, single):
         raise TypeError(f"evaluate({name}=...) must be a name or several, but got {values!r}")
-    listed = (values,) if isinstance(values, (str, *single)) else tuple(values)
+    listed: tuple[Any, ...] = (values,) if isinstance(values, (str, *single)) else tuple(values)
     if len(listed) < least:
         raise ValueError(f"evaluate({name}=...) must name at least one, but got none")
     return listed

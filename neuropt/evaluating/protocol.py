@@ -170,8 +170,8 @@ def run_protocol(
             for trial, children in zip(ask.trials, trained.children, strict=False):
                 _tuning(ask.study).tell(trial, children)
         if say is not None:
-            children = sum(len(ask.rates) for ask in asked) * len(protocol.tune_seeds)
-            say(f"{task.name}: {_counted(ask.study for ask in asked)} tuned, {children} children")
+            count = sum(len(ask.rates) for ask in asked) * len(protocol.tune_seeds)
+            say(f"{task.name}: {_counted(ask.study for ask in asked)} tuned, {count} children")
     _report(studies, task, executor, protocol, form)
     if say is not None:
         left = (study for study in studies if study.report)

@@ -95,9 +95,9 @@ def run_evaluation(
             if ledger is not None:
                 executor = RecordedExecutor(executor, TaskWorks(ledger, task.name))
             found = run_protocol(contenders, task, data, executor, protocol, progress, forms.get(task.name))
-            kept, known = archive.get(task.name, ([], {}))
+            kept, paid = archive.get(task.name, ([], {}))
             studies.append((task, (*found, *kept)))
-            costs |= {(task.name, name): cost for name, cost in known.items()}
+            costs |= {(task.name, name): cost for name, cost in paid.items()}
         for task, data in loaded:
             costs |= _costs(contenders, task, data, ledger)
         rows = [row for task, found in studies for row in ordered([study.row(task, protocol) for study in found])]

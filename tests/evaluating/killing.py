@@ -30,7 +30,8 @@ def begun(folder: Path | None) -> Evaluation:
 
 def main(folder: Path) -> list[int]:
     """Return the signal that ended each attempt, 0 for the last."""
-    ends, seconds = [], FIRST
+    ends: list[int] = []
+    seconds = FIRST
     while not ends or ends[-1]:
         child = os.fork()
         if not child:

@@ -118,7 +118,7 @@ def test_what_a_resumed_evaluation_would_not_follow_is_refused(
     whole: tuple[Path, Evaluation], given: dict[str, Any], said: str
 ) -> None:
     with pytest.raises(ValueError, match=said):
-        evaluate(**({"out": whole[0], "resume": True} | given))
+        evaluate(**(dict[str, Any](out=whole[0], resume=True) | given))
 
 
 # -- baselines ---------------------------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_an_archive_of_other_data_weights_or_versions_is_refused(archive: Path, 
 )
 def test_an_archive_is_followed_or_refused(archive: Path, given: dict[str, Any], said: str) -> None:
     with pytest.raises(BaselineError, match=said):
-        evaluate(**({"optimizers": ["g * m"], "baselines": archive} | given))
+        evaluate(**(dict[str, Any](optimizers=["g * m"], baselines=archive) | given))
 
 
 def test_what_is_no_archive_is_said(tmp_path: Path, archive: Path) -> None:
