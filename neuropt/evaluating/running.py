@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from neuropt.evaluating.baselines import read_baselines
+from neuropt.evaluating.baselines import Archived, read_baselines
 from neuropt.evaluating.config import ALL, CONFIG, EvaluationConfig
 from neuropt.evaluating.contenders import Contender, check_names, find_contender
 from neuropt.evaluating.cost import measure_cost
@@ -58,12 +58,6 @@ def run_evaluation(
     contenders = [find_contender(text) for text in config.optimizers]
     check_names(contenders)
     _check_schedules(config.schedule)
-    if (
-        config.reference is not None
-        and config.reference not in [c.name for c in contenders]
-        and config.baselines is None
-    ):
-        raise ValueError(f"reference {config.reference!r} must be one of {', '.join(c.name for c in contenders)}")
     known = find_tasks(config)
     for task in known:
         reward_of(config.reward, task)
@@ -79,6 +73,7 @@ def run_evaluation(
     protocol.check(contenders)
     facts = evaluation_facts(loaded, protocol)
     archive = _archive(config, known, contenders, protocol, facts)
+    _check_reference(config, contenders, archive)
     with ExitStack() as stack:
         ledger = None
         if folder is not None:
@@ -266,7 +261,7 @@ def _archive(
     contenders: Sequence[Contender],
     protocol: Protocol,
     facts: Mapping[str, str],
-) -> dict[str, tuple[list[Study], dict[str, dict[str, Any]]]]:
+) -> dict[str, Archived]:
     """Return archived results by task, those of optimizers that are trained here left out."""
     if config.baselines is None:
         return {}
@@ -295,6 +290,13 @@ def _provenance(
 
 def _folder(config: EvaluationConfig) -> Path | None:
     return None if config.data_dir is None else Path(config.data_dir)
+
+
+def _check_reference(config: EvaluationConfig, contenders: Sequence[Contender], archive: Mapping[str, Archived]) -> None:
+    names = dict.fromkeys(contender.name for contender in contenders)
+    names |= dict.fromkeys(study.contender.name for studies, _ in archive.values() for study in studies)
+    if config.reference is not None and config.reference not in names:
+        raise ValueError(f"reference must be one of {', '.join(names)}, but got {config.reference!r}")
 
 
 def _check_schedules(names: Sequence[str]) -> None:

@@ -74,7 +74,7 @@ class Comparison:
     def words(self) -> str:
         """What may be said: no difference is claimed that so few seeds could not show, however they fell."""
         n = self.wins + self.losses
-        counted = f"better on {self.wins} seeds, worse on {self.losses}, equal on {self.ties}"
+        counted = f"ahead on {self.wins} seeds, behind on {self.losses}, equal on {self.ties}"
         if n == 0 or 2.0 ** (1 - n) > 1 - COVERAGE:
             return f"{counted}: {n} unequal pairs can never give p under {min(1.0, 2.0 ** (1 - n)):.3g}; nothing is claimed"
         verdict = "differs" if self.p <= 1 - COVERAGE else "no difference shown"
