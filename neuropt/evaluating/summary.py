@@ -179,6 +179,13 @@ class Summary:
         """Return sentences, every one with its n."""
         found = []
         for key, counts in zip(self.against, self.wins(), strict=True):
+            if not counts["tasks"]:
+                found.append(f"{label(key)} against {label(self.reference)}: n = 0, no task here is evidence for both.")
+                continue
+            if counts["tasks"] == 1:
+                (task,) = set(self.against[key]) & set(self.evidence)
+                found.append(self.against[key][task].words(label(key), label(self.reference), task) + ".")
+                continue
             found.append(
                 f"{label(key)} against {label(self.reference)}, n = {counts['tasks']} tasks that are evidence, "
                 f"{self.config.seeds} seeds each: ahead on {counts['wins']}, behind on {counts['losses']}, "
@@ -260,6 +267,6 @@ def _optimizer(contender: Contender) -> Json:
 def _reference(config: EvaluationConfig, keys: Sequence[Key], contenders: Sequence[Contender]) -> Key:
     """Return the entry that others are compared with: the one asked for, else adamw, else the first baseline, else the first."""
     names = [contender.name for contender in contenders]
-    baselines = [c.name for c in contenders if c.optimizer is not None]
+    baselines = [c.name for c in contenders if c.optimizer is not None and not c.searched]
     name = config.reference or ("adamw" if "adamw" in names else (baselines or names)[0])
     return next(key for key in keys if key[0] == name)
