@@ -6,7 +6,7 @@ from pathlib import Path
 
 from neuropt.tasks.hashing import hash_tensors
 from neuropt.tasks.models import initial_weights
-from neuropt.tasks.registry import load_task_data
+from neuropt.tasks.registry import SHIPPED, load_task_data
 from neuropt.tasks.task import Task
 
 
@@ -28,6 +28,17 @@ def listed(task: Task) -> dict[str, object]:
         "data": task.download or "none needed",
         "description": task.description,
     }
+
+
+def documented() -> str:
+    """Return the shipped tasks as the table of docs/tasks.md."""
+    rows = [listed(task) for task in SHIPPED]
+    lines = [rows[0].keys(), ["---"] * len(rows[0]), *([_cell(value) for value in row.values()] for row in rows)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _cell(value: object) -> str:
+    return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def loaded(task: Task, data_dir: Path | str | None = None) -> dict[str, object]:

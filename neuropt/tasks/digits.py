@@ -70,6 +70,7 @@ DIGITS_MLP = Task(
     batch_size=64,
     steps=150,
     halving=((25, 4), (75, 2)),
+    target=0.95,  # momentum 0.955, adam 0.952, sgd 0.950
 )
 
 DIGITS_WIDE = Task(
@@ -81,6 +82,7 @@ DIGITS_WIDE = Task(
     batch_size=64,
     steps=150,
     halving=((25, 4), (75, 2)),
+    target=0.96,  # adam 0.965, momentum 0.960, sgd 0.955
 )
 
 
@@ -103,6 +105,7 @@ DIGITS_CONV = Task(
     batch_size=32,
     steps=100,
     halving=((17, 4), (50, 2)),
+    target=0.965,  # rmsprop 0.967, adam 0.965, sgd 0.962
 )
 
 
@@ -125,4 +128,5 @@ DIGITS_AUTOENCODER = Task(
     halving=((50, 4), (150, 2)),
     metric="loss",
     loss=squared_error,
+    target=0.029,  # sgd 0.0280, rmsprop 0.0288, momentum 0.0331, adam 0.0365
 )

@@ -59,11 +59,16 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     Args:
         outputs, targets: shape (n, ...).
 
+    Raises:
+        ValueError: the shapes differ, which torch would otherwise spread over each other.
+
     Example:
         >>> import torch
         >>> squared_error(torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1)).item()  # (1 + 9) / 2
         5.0
     """
+    if outputs.shape != targets.shape:
+        raise ValueError(f"squared_error needs two equal shapes, but got {tuple(outputs.shape)} and {tuple(targets.shape)}.")
     return (outputs - targets).square().mean()
 
 

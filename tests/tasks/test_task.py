@@ -54,7 +54,7 @@ def small_task(**changes: Any) -> Task:
 
 
 def test_shipped_tasks() -> None:
-    assert list(tasks())[0] == "digits-mlp"
+    assert next(iter(tasks())) == "digits-mlp"
     assert set(CLASSIFIERS) <= set(tasks())
     assert {t.family for t in tasks().values()} == {"vision", "text", "tabular", "autoencoding", "synthetic"}
     digits = get_task("digits-mlp")
