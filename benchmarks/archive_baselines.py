@@ -24,7 +24,9 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder of the archive")
     arguments = parser.parse_args()
     if not (arguments.evaluation / "summary.json").is_file():
-        parser.error(f"{arguments.evaluation} holds no finished evaluation; end it with neuropt evaluate --resume --out DIR")
+        parser.error(
+            f"{arguments.evaluation} holds no finished evaluation; end it with neuropt evaluate --resume --out DIR"
+        )
     found = evaluate(out=arguments.evaluation, resume=True)
     for path in write_baselines(arguments.to, found.studies, found.config, found.facts, found.costs):
         print(f"{path} {path.stat().st_size / 1000:.0f} kB")

@@ -125,6 +125,8 @@ class Evaluate:
         """Run it."""
         if not self.optimizers and self.profile is None and not self.resume:
             raise ValueError("missing: OPTIMIZER..., such as adam, or --profile quick; see `neuropt evaluate --help`")
+        if not self.tasks and self.profile is None and self.baselines is None and not self.resume:
+            raise ValueError("missing: --tasks, such as digits-mlp, or --profile quick; see `neuropt evaluate --help`")
         from neuropt.evaluating.evaluate import evaluate  # imports torch, and ray if it is used
         from neuropt.reporting.evaluations import print_evaluation
 

@@ -292,7 +292,9 @@ def _folder(config: EvaluationConfig) -> Path | None:
     return None if config.data_dir is None else Path(config.data_dir)
 
 
-def _check_reference(config: EvaluationConfig, contenders: Sequence[Contender], archive: Mapping[str, Archived]) -> None:
+def _check_reference(
+    config: EvaluationConfig, contenders: Sequence[Contender], archive: Mapping[str, Archived]
+) -> None:
     names = dict.fromkeys(contender.name for contender in contenders)
     names |= dict.fromkeys(study.contender.name for studies, _ in archive.values() for study in studies)
     if config.reference is not None and config.reference not in names:

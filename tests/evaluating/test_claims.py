@@ -40,7 +40,10 @@ def test_five_pairs_claim_nothing_however_they_fall_and_six_may() -> None:
 
 def test_correction_for_two_tasks_takes_the_claim_of_six_pairs_away() -> None:
     said = sentence([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [0.0] * 6, tasks=2)
-    assert "6 unequal pairs can never give p under 0.0625 after Holm's correction over 2 tasks, so nothing is claimed" in said
+    assert (
+        "6 unequal pairs can never give p under 0.0625 after Holm's correction over 2 tasks, so nothing is claimed"
+        in said
+    )
     assert "it ends ahead" in sentence([float(i) for i in range(1, 8)], [0.0] * 7, tasks=2)
 
 

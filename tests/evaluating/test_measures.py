@@ -63,7 +63,9 @@ def test_the_target_is_the_tasks_own_or_that_of_the_best_tuned_baseline() -> Non
 # -- curves ------------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("where", "job"), [(TASK, Job("adam", (1e-2, 1e3))), (MODULE_TASK, Job(None, (1e-2, 1e3), "adam"))])
+@pytest.mark.parametrize(
+    ("where", "job"), [(TASK, Job("adam", (1e-2, 1e3))), (MODULE_TASK, Job(None, (1e-2, 1e3), "adam"))]
+)
 def test_looking_at_a_child_on_its_way_does_not_change_it(where: object, job: Job) -> None:
     short = (TASK if where is TASK else MODULE_TASK).with_budget(12)
     data = load_task_data(short)
@@ -106,7 +108,9 @@ def test_a_cost_counts_what_is_remembered(name: str, bytes_a_parameter: int) -> 
 # -- grafting ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("magnitude", "direction"), [("sgd", "adam"), ("adam", "momentum"), ("adagrad", "rmsprop"), ("yogi", "sgd")])
+@pytest.mark.parametrize(
+    ("magnitude", "direction"), [("sgd", "adam"), ("adam", "momentum"), ("adagrad", "rmsprop"), ("yogi", "sgd")]
+)
 def test_a_pair_is_adagrafts(magnitude: str, direction: str) -> None:
     from neuropt.optimizers.catalogue import named_optimizers
 
@@ -130,7 +134,9 @@ def test_a_pair_is_adagrafts(magnitude: str, direction: str) -> None:
 def test_rows_that_are_alike_are_seen_and_so_are_rows_that_are_not() -> None:
     def table(accuracy: dict[str, float], by: int) -> str:
         found = [
-            study(f"graft({m}, {d})", [accuracy[(m, d)[by]] + 0.001 * i for i in range(6)]) for m in MEMBERS for d in MEMBERS
+            study(f"graft({m}, {d})", [accuracy[(m, d)[by]] + 0.001 * i for i in range(6)])
+            for m in MEMBERS
+            for d in MEMBERS
         ]
         content = grafting_table(entries_of(studies({"a b": found}), PROTOCOL))
         assert content is not None
@@ -146,5 +152,3 @@ def test_rows_that_are_alike_are_seen_and_so_are_rows_that_are_not() -> None:
 def test_a_table_with_a_hole_is_none() -> None:
     found = [study(name, [0.5] * 6) for name in ("graft(sgd, sgd)", "graft(sgd, adam)", "graft(adam, sgd)")]
     assert grafting_table(entries_of(studies({"a b": found}), PROTOCOL)) is None
-
-

@@ -62,13 +62,23 @@ def test_the_grafting_profile_holds_every_pair() -> None:
 
 
 def test_a_configuration_survives_toml() -> None:
-    config = EvaluationConfig(("adam", "g * exp(sign(g))"), ("digits-mlp",), ("constant", "cosine"), seeds=4, grid="paper")
+    config = EvaluationConfig(
+        ("adam", "g * exp(sign(g))"), ("digits-mlp",), ("constant", "cosine"), seeds=4, grid="paper"
+    )
     assert EvaluationConfig(**tomllib.loads(config.to_toml())) == config
 
 
 def test_what_is_given_goes_before_the_profile() -> None:
     found = evaluate(
-        ["sgd"], ["wine-mlp"], profile="quick", seeds=2, tune_seeds=1, steps=3, trials=5, evaluations=2, executor="in-process"
+        ["sgd"],
+        ["wine-mlp"],
+        profile="quick",
+        seeds=2,
+        tune_seeds=1,
+        steps=3,
+        trials=5,
+        evaluations=2,
+        executor="in-process",
     )
     assert [row.optimizer for row in found.rows] == ["sgd"]
     assert (found.config.profile, found.config.trials, found.config.consecutive) == ("quick", 5, 2)
@@ -81,9 +91,18 @@ def test_what_is_given_goes_before_the_profile() -> None:
         ("sedes = 3", "has a field 'sedes' that an evaluation does not have"),
         ("seeds = ", "is no configuration of an evaluation"),
         ("optimizers = 'adam'\ntasks = ['digits-mlp']", "optimizers must be a list of names"),
-        ("optimizers = ['adam']\ntasks = ['digits-mlp']\nconsecutive = 30", "consecutive must be at most evaluations = 20"),
-        ("optimizers = ['adam']\ntasks = ['digits-mlp']\ntrials = 4", "trials must be at least 5 to tune lr, but got 4"),
-        ("optimizers = ['adam']\ntasks = ['digits-mlp']\nreference = 'sgd'", "reference must be one of adam, but got 'sgd'"),
+        (
+            "optimizers = ['adam']\ntasks = ['digits-mlp']\nconsecutive = 30",
+            "consecutive must be at most evaluations = 20",
+        ),
+        (
+            "optimizers = ['adam']\ntasks = ['digits-mlp']\ntrials = 4",
+            "trials must be at least 5 to tune lr, but got 4",
+        ),
+        (
+            "optimizers = ['adam']\ntasks = ['digits-mlp']\nreference = 'sgd'",
+            "reference must be one of adam, but got 'sgd'",
+        ),
         ("optimizers = ['adam']\ntasks = ['digits-mlp']\nform = 'fast'", "form must be one of usual, rows"),
     ],
 )
@@ -95,5 +114,7 @@ def test_a_bad_profile_is_one_clear_line(tmp_path: Any, text: str, said: str) ->
 
 
 def test_there_is_no_such_profile() -> None:
-    with pytest.raises(ValueError, match="profile must be one of quick, full, grafting, or a TOML file, but got 'quik'"):
+    with pytest.raises(
+        ValueError, match="profile must be one of quick, full, grafting, or a TOML file, but got 'quik'"
+    ):
         evaluate(profile="quik")

@@ -64,7 +64,7 @@ def test_nothing_that_is_finished_is_trained_again(whole: tuple[Path, Evaluation
     shutil.copytree(whole[0], folder)
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
         # the report: if a work were done again, the children of the table would not be these
-        query = "UPDATE evaluation_works SET done = replace(done, '\"status\": \"trained\"', '\"status\": \"diverged\"')"
+        query = 'UPDATE evaluation_works SET done = replace(done, \'"status": "trained"\', \'"status": "diverged"\')'
         connection.execute(query + " WHERE work LIKE '%\"test\": true%'")
     (folder / "summary.json").unlink()
     again = evaluate(out=folder, resume=True)
@@ -78,7 +78,7 @@ def test_a_ledger_whose_facts_are_others_is_refused_unless_that_is_accepted(
     folder = tmp_path / "moved"
     shutil.copytree(whole[0], folder)
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
-        connection.execute("UPDATE environments SET facts = replace(facts, '\"threads\": \"1\"', '\"threads\": \"7\"')")
+        connection.execute('UPDATE environments SET facts = replace(facts, \'"threads": "1"\', \'"threads": "7"\')')
     with pytest.raises(LedgerError, match="threads was 7, but here it is 1"):
         evaluate(out=folder, resume=True)
     assert evaluate(out=folder, resume=True, accept_changes=True).rows == whole[1].rows
@@ -140,7 +140,11 @@ def test_an_archived_optimizer_is_the_one_that_was_trained(archive: Path, whole:
     for row in found.summary["rows"]:
         if row["optimizer"] in before:
             then = before[row["optimizer"]]
-            assert (row["median"], row["test_median"], row["edge"]) == (then["median"], then["test_median"], then["edge"])
+            assert (row["median"], row["test_median"], row["edge"]) == (
+                then["median"],
+                then["test_median"],
+                then["edge"],
+            )
             assert (row["cost"], row["default"]) == (then["cost"], then["default"])
     assert found.compare("digits-mlp", "adam", "rmsprop") == whole[1].compare("digits-mlp", "adam", "rmsprop")
     fresh = evaluate(["adam"], baselines=archive)

@@ -96,6 +96,8 @@ def test_values_that_are_none_are_refused(text: str, said: str) -> None:
         read_settings(text)
 
 
-@pytest.mark.parametrize("text", ["g", "sign(g)", "ema(g, beta)", "m = ema(g, 0.9); u = sign(m)", "RUN:1", "where(g == m, g, 0)"])
+@pytest.mark.parametrize(
+    "text", ["g", "sign(g)", "ema(g, beta)", "m = ema(g, 0.9); u = sign(m)", "RUN:1", "where(g == m, g, 0)"]
+)
 def test_rules_are_no_settings(text: str) -> None:
     assert read_settings(text) is None

@@ -25,9 +25,7 @@ def task(name: str, family: str) -> Task:
     return replace(TASK, name=name, family=family, target=None)
 
 
-def study(
-    who: str | Contender, values: Sequence[float | None], schedule: str = CONSTANT, budget: int = 9
-) -> Study:
+def study(who: str | Contender, values: Sequence[float | None], schedule: str = CONSTANT, budget: int = 9) -> Study:
     """One that was tuned with a budget, and reported at these accuracies; None for a diverged child."""
     contender = find_contender(who) if isinstance(who, str) else who
     tuning = Tuning(Ladder("centred", 1.0), contender.axes, budget, lambda child: child.accuracy or 0.0)
