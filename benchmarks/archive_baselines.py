@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parent / "baselines"
 
 def main() -> None:
     """Read the evaluation from its ledger, and write its archive."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("evaluation", type=Path, help="folder of a finished evaluation")
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder of the archive")
     arguments = parser.parse_args()

@@ -118,9 +118,10 @@ def _optimizers(values: Sequence[str | Rule]) -> tuple[str, ...]:
 
 def _listed(values: Any, name: str, *single: type, least: int = 0) -> tuple[Any, ...]:
     """Return the values as a tuple; one alone counts as one of them."""
-    if not isinstance(values, Iterable) and not isinstance(values, single):
+    alone = isinstance(values, (str, *single))
+    if not alone and not isinstance(values, Iterable):
         raise TypeError(f"evaluate({name}=...) must be a name or several, but got {values!r}")
-    listed: tuple[Any, ...] = (values,) if isinstance(values, (str, *single)) else tuple(values)
+    listed: tuple[Any, ...] = (values,) if alone else tuple(values)
     if len(listed) < least:
         raise ValueError(f"evaluate({name}=...) must name at least one, but got none")
     return listed

@@ -260,7 +260,7 @@ def _train(
 ) -> list[Trained]:
     """Train all that is asked and return what came of each, in their order."""
     seeds = protocol.report_seeds if report else protocol.tune_seeds
-    forms = [_form(form, ask.study.schedule) for ask in asked]
+    forms: list[Form | None] = [_form(form, ask.study.schedule) for ask in asked]
     jobs = [
         ask.study.contender.job(task, ask.rates, ask.study.schedule, ask.hyperparameters, one in ROW_FORMS)
         for ask, one in zip(asked, forms, strict=True)

@@ -144,7 +144,8 @@ class Done:
 
 def _child(values: dict[str, Any]) -> Child:
     """Read a child; ledgers from before there were curves hold none."""
-    return Child(**values | {"curve": tuple((loss, accuracy) for loss, accuracy in values.get("curve", ()))})
+    curve = tuple((loss, accuracy) for loss, accuracy in values.pop("curve", ()))
+    return Child(**values, curve=curve)
 
 
 def do_work(work: Work, task: Task, data: TaskData) -> Done:

@@ -18,7 +18,7 @@ from neuropt.evaluating.verdict import verdicts
 from neuropt.optimizers.named_schedules import rate_factors
 from neuropt.tasks.task import Task
 from search_space import parse_rule
-from tests.evaluating.written_studies import PROTOCOL, study, studies
+from tests.evaluating.written_studies import PROTOCOL, studies, study
 
 # -- a difference that the sample cannot show --------------------------------------------------------------------------------------
 
@@ -74,7 +74,7 @@ def complete() -> Found:
     entries = [
         study(MINE, HIGH), study(TUNED, LOW), study("rmsprop", LOW), study("momentum", LOW), study("momentum", LOW, "linear"),
     ]  # fmt: skip
-    return {name: entries for name in ("digits-mlp vision", *HELD_OUT)}
+    return dict.fromkeys(("digits-mlp vision", *HELD_OUT), entries)
 
 
 def reasons(found: Found, protocol: Protocol = PROTOCOL) -> list[str]:
