@@ -25,10 +25,12 @@ class Target:
 def target_of(task: Task, entries: Sequence[Entry]) -> Target | None:
     """Return the task's own target; else the median at the end of the best tuned baseline; None where no baseline has results.
 
+    The task's own is one of its metric, and says nothing where another one chooses.
+
     Args:
         entries: of the task.
     """
-    if task.target is not None:
+    if task.target is not None and entries[0].measure.metric == task.metric:
         return Target(task.target, "the task's own")
     baselines = [entry for entry in entries if not entry.failed and entry.study.contender.optimizer is not None]
     if not baselines:

@@ -58,6 +58,10 @@ def test_the_target_is_the_tasks_own_or_that_of_the_best_tuned_baseline() -> Non
     own = target_of(replace(entries[0].task, target=0.97), entries)
     assert own is not None
     assert (own.value, own.origin) == (0.97, "the task's own")
+    by_loss = entries_of([(replace(TASK, target=0.97), found)], replace(PROTOCOL, reward="loss"))
+    other = target_of(by_loss[0].task, by_loss)
+    assert other is not None
+    assert other.origin.startswith("the median of "), "an accuracy is no loss"
 
 
 # -- curves ------------------------------------------------------------------------------------------------------------------------
