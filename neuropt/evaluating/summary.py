@@ -167,8 +167,8 @@ class Summary:
         found: list[Json] = []
         for key, against in self.against.items():
             counted = {task: one for task, one in against.items() if task in self.evidence}
-            ahead = sum(one.shown and one.difference.median > 0 for one in counted.values())
-            behind = sum(one.shown and one.difference.median < 0 for one in counted.values())
+            ahead = sum(one.shown and one.ahead for one in counted.values())
+            behind = sum(one.shown and not one.ahead for one in counted.values())
             ties = len(counted) - ahead - behind
             head = {"optimizer": key[0], "schedule": key[1], "wins": ahead, "ties": ties}
             impossible = sum(not one.possible for one in counted.values())

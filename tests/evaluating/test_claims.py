@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from neuropt.evaluating.against import compare_on_tasks
 from neuropt.evaluating.better import DECAYING, missing
@@ -45,6 +47,27 @@ def test_correction_for_two_tasks_takes_the_claim_of_six_pairs_away() -> None:
         in said
     )
     assert "it ends ahead" in sentence([float(i) for i in range(1, 8)], [0.0] * 7, tasks=2)
+
+
+def test_a_task_with_few_pairs_may_follow_one_with_many_since_holm_steps_down() -> None:
+    many, few = [float(i) for i in range(1, 11)], [float(i) for i in range(1, 7)]
+    found = compare_on_tasks({"many": (many, [0.0] * 10), "few": (few, [0.0] * 6)})
+    # p = 2^-9 and 2^-5: the smaller one twice, the larger one once
+    assert (found["many"].p_holm, found["few"].p_holm) == pytest.approx((2 * 2.0**-9, 2.0**-5))
+    assert found["few"].possible
+    assert "it ends ahead" in found["few"].words("a", "b", "few")
+    alike = compare_on_tasks({"one": (few, [0.0] * 6), "other": (few, [0.0] * 6)})
+    assert {one.least for one in alike.values()} == {2 * 2.0**-5}
+    assert not any(one.possible or one.shown for one in alike.values())
+
+
+@settings(max_examples=30)
+@given(st.lists(st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=9), min_size=1, max_size=4))
+def test_no_sample_comes_under_what_is_called_its_least(differences: list[list[float]]) -> None:
+    found = compare_on_tasks({str(i): (d, [0.0] * len(d)) for i, d in enumerate(differences)})
+    for one in found.values():
+        assert one.p_holm >= one.least - 1e-12
+        assert one.possible or not one.shown
 
 
 def test_equal_pairs_support_nothing() -> None:
