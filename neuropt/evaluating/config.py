@@ -57,7 +57,7 @@ class EvaluationConfig:
     seed: int = 0
     """root of all seeds"""
     form: str = "usual"
-    """how children of tasks that are no MLP are trained: usual (one at a time), rows, batched, or measured"""
+    """how children of tasks that are no MLP are trained: usual (one at a time); rows; batched, or rows where it must be; measured"""
     executor: Executor = "in-process"
     """this process, or Ray on this machine or a cluster"""
     workers: int | None = None

@@ -231,8 +231,10 @@ def _forms(config: EvaluationConfig, loaded: Loaded) -> dict[str, Form]:
             continue
         if config.form == "measured":
             found[task.name] = choose_form(task, data, config.trials * config.tune_seeds, task.steps).form
-        elif config.form in possible:
-            found[task.name] = "rows" if config.form == "rows" else "batched"
+        elif config.form == "batched" and "batched" in possible:
+            found[task.name] = "batched"
+        elif "rows" in possible:
+            found[task.name] = "rows"
     return found
 
 
