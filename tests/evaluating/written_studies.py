@@ -38,10 +38,8 @@ def study(who: str | Contender, values: Sequence[float | None], schedule: str = 
 
 def child(value: float | None, seed: int, curve: Sequence[float] = ()) -> Child:
     """A child of the report."""
-    if value is None:
-        return diverged(0.1, seed)
     points = tuple((1.0, share) for share in curve)
-    return replace(trained(0.1, seed, value), curve=points)
+    return replace(diverged(0.1, seed) if value is None else trained(0.1, seed, value), curve=points)
 
 
 def studies(found: Mapping[str, Sequence[Study]]) -> list[tuple[Task, Sequence[Study]]]:
