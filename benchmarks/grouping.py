@@ -4,8 +4,8 @@
     python benchmarks/grouping.py --rules 20 --rates 1 2
 
 A node of the merged graph that neighbouring rules need is one call already. Grouped, it is one call with all nodes that are computed by the
-same function of the same numbers at the same depth, whichever rules need them (`sign(x) * y` and `sign(z) + y` both take a sign first), over
-operands that are copied side by side (one `torch.cat`) where they do not lie so already. *at most* bounds the rows of such a call, since
+same function of the same numbers at the same depth, whichever rules need them (`sign(x) * y` and `sign(z) + y` both take a sign first),
+over operands that are copied side by side (one `torch.cat`) where they do not lie so already. *at most* bounds the rows of such a call, since
 what it writes is read again and had better stay in the cache. Rules stand in the usual order, in which those that share much are
 neighbours, or by their last operation. All variants take turns, and must leave the same weights, to the bit.
 """
@@ -199,10 +199,10 @@ def measure(rules_of: int, keep: int, space: str, turns: int) -> list[list[str]]
             label = "all" if most == EVERYTHING else f"{most} rows"
             variants[name, label] = type("Grouped", (Grouped,), {"most_rows": most})
     cohorts = {}
-    for (order, label), kind in variants.items():
-        with patch.object(population, "order_for_sharing", ORDERS[order]), patch.object(population, "Rows", kind):
-            cohorts[order, label] = Population(task, data, programs, kept, seeds=[0])
     with denormals_flushed():
+        for (order, label), kind in variants.items():
+            with patch.object(population, "order_for_sharing", ORDERS[order]), patch.object(population, "Rows", kind):
+                cohorts[order, label] = Population(task, data, programs, kept, seeds=[0])
         for cohort in cohorts.values():
             cohort.advance(3)
         check(list(cohorts.values()))

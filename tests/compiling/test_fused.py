@@ -107,6 +107,16 @@ def test_sums_of_reducing_rules_are_in_another_order() -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("result", ["u = x30", "u = x30 / norm(x30)"])
+def test_a_rule_whose_values_are_used_again_and_again_compiles(result: str) -> None:
+    """Written out, x30 has 2^31 operations."""
+    chain = "x0 = g; " + "".join(f"x{i + 1} = tanh(x{i} * (x{i} + 1)); " for i in range(30))
+    loop, fused, step = pair(chain + result, lr=1e-3)
+    step(0)
+    assert_equal(loop, fused, 1e-5)
+
+
+@needs_compiler
 def test_half_precision_is_computed_and_remembered_in_single() -> None:
     loop, fused, step = pair(ADAM, torch.bfloat16, maximize=True)
     for t in range(3):
@@ -141,12 +151,13 @@ def test_one_compilation_serves_all_sizes_rates_and_steps() -> None:
 
 
 @needs_compiler
-def test_a_fused_step_takes_no_memory_of_the_size_of_the_parameters() -> None:
+@pytest.mark.parametrize("rule", [ADAM, zoo()["adagraft-sgd-adam"]], ids=["pointwise", "reducing"])
+def test_a_fused_step_takes_no_memory_of_the_size_of_the_parameters(rule: Rule) -> None:
     w = torch.randn(1000, 1000).requires_grad_()
     w.grad = torch.randn(1000, 1000)
     taken = {}
     for fused in (True, False):
-        optimizer = RuleOptimizer([w], ADAM, fused=fused)
+        optimizer = RuleOptimizer([w], rule, fused=fused)
         optimizer.step()
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
             optimizer.step()
