@@ -3,11 +3,11 @@
     python benchmarks/grouping.py                        # 20 and 200 rules of icml2017 on digits-mlp: a minute
     python benchmarks/grouping.py --rules 20 --rates 1 2
 
-A node of the merged graph that neighbouring rules need is one call already. Grouped, it is one call with all nodes that are computed by the
-same function of the same numbers at the same depth, whichever rules need them (`sign(x) * y` and `sign(z) + y` both take a sign first),
-over operands that are copied side by side (one `torch.cat`) where they do not lie so already. *at most* bounds the rows of such a call, since
-what it writes is read again and had better stay in the cache. Rules stand in the usual order, in which those that share much are
-neighbours, or by their last operation. All variants take turns, and must leave the same weights, to the bit.
+A node of the merged graph that neighbouring rules need is one call already. Grouped, it is one call with all nodes that are computed by
+the same function of the same numbers at the same depth, whichever rules need them (`sign(x) * y` and `sign(z) + y` take a sign first), over
+operands that are copied side by side (one `torch.cat`) where they do not lie so already. *at most* bounds the rows of such a call, for what
+it writes had better stay in the cache. Rules stand in the usual order, in which those that share much are neighbours, or by their last
+operation. All variants take turns, and must leave the same weights, to the bit.
 """
 
 from __future__ import annotations
