@@ -32,7 +32,7 @@ LONGEST = 500
 """Operations of a step in which all that is used twice is computed twice, at most: a compiler counts so, and would take hours over
 `x = g * g; y = x * x; ...`."""
 ONCE = {"realize_reads_threshold": 0, "realize_opcount_threshold": 1}
-"""Options of the compiler for longer steps: to compute everything once, as if it were stored. What only one loop needs is not stored then."""
+"""Options of the compiler for longer steps: to compute everything once, as if stored. What only one loop needs is not stored then."""
 TWICE = dict.fromkeys(
     ("realize_reads_threshold", "realize_opcount_threshold", "realize_acc_reads_threshold"), 10 * LONGEST
 )

@@ -151,13 +151,12 @@ def test_one_compilation_serves_all_sizes_rates_and_steps() -> None:
 
 
 @needs_compiler
-@pytest.mark.parametrize("rule", [ADAM, zoo()["adagraft-sgd-adam"]], ids=["pointwise", "reducing"])
-def test_a_fused_step_takes_no_memory_of_the_size_of_the_parameters(rule: Rule) -> None:
+def test_a_fused_step_takes_no_memory_of_the_size_of_the_parameters() -> None:
     w = torch.randn(1000, 1000).requires_grad_()
     w.grad = torch.randn(1000, 1000)
     taken = {}
     for fused in (True, False):
-        optimizer = RuleOptimizer([w], rule, fused=fused)
+        optimizer = RuleOptimizer([w], ADAM, fused=fused)
         optimizer.step()
         with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
             optimizer.step()
