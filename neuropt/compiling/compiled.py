@@ -33,7 +33,7 @@ LONGEST = 500
 `x = g * g; y = x * x; ...`."""
 ONCE = {"realize_reads_threshold": 0, "realize_opcount_threshold": 1}
 """Options of the compiler for longer steps: to compute everything once, as if stored. What only one loop needs is not stored then."""
-TWICE = dict.fromkeys(
+TWICE: dict[str, int] = dict.fromkeys(
     ("realize_reads_threshold", "realize_opcount_threshold", "realize_acc_reads_threshold"), 10 * LONGEST
 )
 """Options for rules with reductions where the compiler would store what the pass after a reduction needs again: to compute it again. Memory
