@@ -1,4 +1,4 @@
-"""Check that a task can be trained before anything is: model, data, loss and metric are a user's own, and faults should be one clear line."""
+"""Check that a task can be trained before anything is: what is a user's own may have faults, and each should be one clear line."""
 
 from __future__ import annotations
 

@@ -79,7 +79,8 @@ class Quadratic(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return f(w - x), one number a row."""
         mixed = (self.w - x) @ self.mixing
-        return 0.5 * (mixed.square() * self.curvatures).sum(-1)
+        found: Tensor = 0.5 * (mixed.square() * self.curvatures).sum(-1)
+        return found
 
 
 class Rosenbrock(nn.Module):

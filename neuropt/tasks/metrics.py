@@ -68,7 +68,9 @@ def squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
         5.0
     """
     if outputs.shape != targets.shape:
-        raise ValueError(f"squared_error needs two equal shapes, but got {tuple(outputs.shape)} and {tuple(targets.shape)}.")
+        raise ValueError(
+            f"squared_error needs two equal shapes, but got {tuple(outputs.shape)} and {tuple(targets.shape)}."
+        )
     return (outputs - targets).square().mean()
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 
@@ -15,14 +14,15 @@ from torch import Tensor, nn
 from neuropt.evaluating.contenders import named
 from neuropt.evaluating.protocol import Protocol, run_protocol
 from neuropt.searching.executor import InProcessExecutor
-from neuropt.tasks import build_model, get_task, hash_tensors, initial_weights, load_task_data, measure, tasks
+from neuropt.tasks import build_model, get_task, hash_tensors, initial_weights, load_task_data, measure
+from neuropt.tasks.registry import SHIPPED
 from neuropt.tasks.task import Split, Task, TaskData
 from neuropt.training.children import Child
 from neuropt.training.forms import possible_forms
 from neuropt.training.train import train_rules
 from search_space import zoo
 
-NAMES = [name for name, task in tasks().items() if task.download is None]
+NAMES = [task.name for task in SHIPPED if task.download is None]
 SPEC = {
     "breast-cancer-logistic", "wine-mlp", "digits-mlp", "digits-wide", "digits-conv", "digits-autoencoder", "signals-mlp", "signals-conv",
     "quadratic-ill", "quadratic-noisy", "rosenbrock", "matrix-factorisation", "char-gru", "char-transformer", "picture-fourier",
@@ -37,8 +37,8 @@ SAME = 1e-4
 
 
 @pytest.fixture(params=NAMES)
-def task(request: pytest.FixtureRequest) -> Iterator[Task]:
-    yield get_task(request.param)
+def task(request: pytest.FixtureRequest) -> Task:
+    return get_task(request.param)
 
 
 def splits(data: TaskData) -> dict[str, Split]:
@@ -47,8 +47,8 @@ def splits(data: TaskData) -> dict[str, Split]:
 
 def test_all_that_were_planned_are_there() -> None:
     assert set(NAMES) >= SPEC
-    assert {name for name, task in tasks().items() if task.download is not None} >= DATA
-    assert {task.family for task in tasks().values()} == {"vision", "text", "tabular", "autoencoding", "synthetic"}
+    assert {task.name for task in SHIPPED if task.download is not None} >= DATA
+    assert {task.family for task in SHIPPED} == {"vision", "text", "tabular", "autoencoding", "synthetic"}
 
 
 def test_data_and_first_weights_are_those_that_were_written_down(task: Task) -> None:

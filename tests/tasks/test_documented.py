@@ -19,7 +19,9 @@ def test_the_table_of_tasks_is_what_there_is() -> None:
     assert table == documented()
 
 
-def test_the_example_is_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_is_a_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (example,) = re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.DOTALL | re.MULTILINE)
     (tmp_path / "surface.py").write_text(example)
     monkeypatch.chdir(tmp_path)

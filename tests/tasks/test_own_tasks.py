@@ -284,3 +284,11 @@ def test_a_registered_task_is_searched_by_its_name(tmp_path: Path) -> None:
     run = run_search(replace(small_search(tmp_path), task="own-registered"), tmp_path / "run")
     assert read_config(run / "config.toml").reward == "accuracy"
     assert best_rules(run, 1)[0].accuracy is not None
+
+
+def test_snapshots_of_what_has_no_probabilities_fail_with_the_reason() -> None:
+    found = evaluate(["sgd"], ["rosenbrock"], schedule="snapshot", seeds=2, tune_seeds=1, steps=5)
+    assert (
+        found.rows[0].failure
+        == "ValueError: schedule 'snapshot' averages probabilities, but rosenbrock has other outputs"
+    )
