@@ -125,6 +125,13 @@ def test_it_is_not_used_where_it_is_not_true() -> None:
     assert said.startswith("mine is not shown to be better than ")
 
 
+def test_it_is_not_used_where_one_task_of_six_says_the_opposite() -> None:
+    found = complete() | {HELD_OUT[0]: [study(MINE, [value - 0.2 for value in LOW]), *complete()[HELD_OUT[0]][1:]]}
+    (said,) = verdicts(studies(found), PROTOCOL, [MINE])
+    assert said.startswith("mine is not shown to be better than ")
+    assert "n = 6 held-out tasks" in said
+
+
 def only_fixed_adamw() -> Found:
     return {name: [*those, study("adamw", LOW)] for name, those in without([TUNED]).items()}
 

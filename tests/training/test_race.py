@@ -125,3 +125,12 @@ def test_the_test_split_fills_its_own_fields() -> None:
     splits = {"validation": DATA.validation, "test": DATA.test}
     (((child,),),) = race(Scripted({(0, 0, 1): [3.0]}), TASK, splits)
     assert (child.loss, child.accuracy, child.test_loss, child.test_accuracy) == (3.0, 0.25, 3.0, 0.25)
+
+
+def test_a_learning_curve_ends_where_its_child_diverged_though_the_other_seed_goes_on() -> None:
+    script: Script = {(0, 0, 1): [1.0, 1.0, math.nan, 0.5], (0, 0, 2): [9.0, 8.0, 7.0, 6.0, 5.0]}
+    (((fallen, whole),),) = race(Scripted(script), TASK, {"validation": DATA.validation}, halving=False, evaluations=4)
+    # points at steps 0, 2, 4, 6 and 8; the loss of step 2, the third one, is no number, and what came after counts for nothing
+    assert [loss for loss, _ in fallen.curve] == [1.0]
+    assert [loss for loss, _ in whole.curve] == [9.0, 7.0, 5.0, 5.0, 5.0]
+    assert fallen.status == "diverged"
