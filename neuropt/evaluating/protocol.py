@@ -31,6 +31,9 @@ from neuropt.training.recording import SEED, record_trajectory
 from neuropt.training.train import is_batched, population_rules
 from neuropt.training.work import Job, Trained, Work
 
+LEAST_BATCHED = 3
+"""Learning rates from which on one pass for all of them pays (docs/performance.md)."""
+
 Say = Callable[[str], None]
 """Told in a line what is done, for progress."""
 
@@ -260,7 +263,7 @@ def _train(
 ) -> list[Trained]:
     """Train all that is asked and return what came of each, in their order."""
     seeds = protocol.report_seeds if report else protocol.tune_seeds
-    forms: list[Form | None] = [_form(form, ask.study.schedule) for ask in asked]
+    forms: list[Form | None] = [_form(form, ask) for ask in asked]
     jobs = [
         ask.study.contender.job(task, ask.rates, ask.study.schedule, ask.hyperparameters, one in ROW_FORMS)
         for ask, one in zip(asked, forms, strict=True)
@@ -285,9 +288,14 @@ def _train(
     return [found[i] for i in range(len(jobs))]
 
 
-def _form(form: Form | None, schedule: str) -> Form | None:
-    """Return the form under a schedule; one that moves more than lr takes children one at a time."""
-    return form if form is None or find_schedule(schedule).moves == "lr" else None
+def _form(form: Form | None, ask: _Ask) -> Form | None:
+    """Return the form of one ask; a schedule that moves more than lr takes children one at a time.
+
+    What is batched are the learning rates of one seed, so that few of them are faster as rows.
+    """
+    if form is None or find_schedule(ask.study.schedule).moves != "lr":
+        return None
+    return "rows" if form == "batched" and len(ask.rates) < LEAST_BATCHED else form
 
 
 def _grouped(jobs: Sequence[Job], schedules: Sequence[str], task: Task, seeds: int) -> list[list[int]]:
