@@ -32,7 +32,7 @@ from neuropt.training.train import is_batched, population_rules
 from neuropt.training.work import Job, Trained, Work
 
 LEAST_BATCHED = 3
-"""Learning rates from which on one pass for all of them pays (docs/performance.md)."""
+"""Learning rates from which on one pass for all of them pays (docs/decisions.md)."""
 
 Say = Callable[[str], None]
 """Told in a line what is done, for progress."""
