@@ -15,6 +15,7 @@ Executor = Literal["tune", "in-process"]
 Batched = Literal["auto", "yes", "no"]
 Form = Literal["auto", "population", "plain", "rows", "channels-last", "batched", "compiled"]
 Precision = Literal["float32", "bf16"]
+Fidelity = Literal["full", "halving", "asha"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class SearchConfig:
     """learning rates: seven, scaled to the rule's own updates, or the paper's 10^-5 .. 10^1"""
     halving: bool = True
     """stop losing learning rates of a rule early"""
+    fidelity: Fidelity = "full"
+    """train each rule in full; or compare rules at 1/9 and 1/3 of the budget, where about a third goes on: halving, among
+    the rules of a trial; asha, among all rules so far, one rule a trial (executor tune only)"""
     steps: int | None = None
     """training steps of a child; None leaves the task's own budget"""
     finalists: int = 10
@@ -112,7 +116,7 @@ class SearchConfig:
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be a whole number from 0 to 2^31 - 1, but got {self.seed!r}")
         choices = {"reward": Reward, "grid": Grid, "executor": Executor, "batched": Batched}
-        choices |= {"form": Form, "precision": Precision}
+        choices |= {"form": Form, "precision": Precision, "fidelity": Fidelity}
         for name, choice in choices.items():
             valid: tuple[str, ...] = choice.__args__  # type: ignore[attr-defined]  # of a Literal
             if getattr(self, name) not in valid:
@@ -124,6 +128,7 @@ class SearchConfig:
             if limit is not None and name.endswith("per_child") and limit > 1 and limit % 1:
                 raise ValueError(f"{name} must be a fraction of 1 or a whole number, but got {limit!r}")
         self._check_form()
+        self._check_fidelity()
         for name in NEED_TUNE:
             if getattr(self, name) is not None and self.executor != "tune":
                 why = "; this process cannot end a child that it trains itself" if name.startswith("child") else ""
@@ -138,6 +143,21 @@ class SearchConfig:
             raise ValueError(f"device {self.device} needs executor in-process; workers of Ray train on CPUs")
         if self.device != "cpu" and self.deterministic:
             raise ValueError(f"deterministic needs device cpu: on {self.device} sums are taken in any order")
+
+    def _check_fidelity(self) -> None:
+        if self.fidelity != "asha":
+            return
+        if self.deterministic:
+            raise ValueError(
+                "fidelity asha is not for deterministic searches: who goes on depends on who finishes first; "
+                "fidelity halving gives one search on any number of workers"
+            )
+        if self.executor != "tune":
+            raise ValueError(f"fidelity asha needs executor tune, but got executor {self.executor}; here use halving")
+        if self.rules_per_trial not in (1, SearchConfig.rules_per_trial):
+            raise ValueError(
+                f"rules_per_trial must be 1, or left out, with fidelity asha, but got {self.rules_per_trial}"
+            )
 
     def to_toml(self) -> str:
         """Return the record as TOML; what is None is left out."""

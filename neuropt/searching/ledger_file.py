@@ -41,6 +41,14 @@ ALTER TABLE told ADD COLUMN environment INTEGER REFERENCES environments;
 ALTER TABLE works ADD COLUMN environment INTEGER REFERENCES environments;
 """
 
+_SCHEMA_3 = """
+ALTER TABLE rewards ADD COLUMN fidelity REAL NOT NULL DEFAULT 1.0;
+ALTER TABLE rewards ADD COLUMN control INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE rungs (
+    proposal INTEGER NOT NULL REFERENCES proposals, fidelity REAL NOT NULL, reward REAL NOT NULL,
+    PRIMARY KEY (proposal, fidelity)) WITHOUT ROWID;
+"""
+
 
 class LedgerError(ValueError):
     """A ledger that cannot be read or written: names the file and the way out."""
@@ -119,7 +127,12 @@ def _to_2(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE works SET environment = 1")
 
 
-_STEPS = (_to_1, _to_2)
+def _to_3(connection: sqlite3.Connection) -> None:
+    """Every reward says for which share of the budget its rule was trained; before, that was all of it."""
+    _execute(connection, _SCHEMA_3)
+
+
+_STEPS = (_to_1, _to_2, _to_3)
 
 SCHEMA_VERSION = len(_STEPS)
 

@@ -120,7 +120,7 @@ def _search(
         show_finalists(folder, ledger, config, console)
         return
     engine = resumed_engine(config, source, space, ledger, accept_changes, console, folder)
-    executor = source.executor()
+    executor = source.executor(ledger)
     try:
         with engine.progress:
             executor.search(SnapshotEngine(engine, folder))

@@ -20,6 +20,7 @@ import ray
 from ray import tune
 from ray.cloudpickle import dumps  # pyright: ignore[reportAttributeAccessIssue]  # Ray has no annotations
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError
+from ray.tune.schedulers import TrialScheduler
 
 from neuropt.searching.cluster import ENVIRONMENT, Resources, connect, memory_share, rooms
 from neuropt.searching.executor import Engine
@@ -46,6 +47,7 @@ class TuneExecutor:
         child_seconds: of wall-clock time that a child may take; None for `usual_seconds`.
         child_memory: GiB that training may add to a worker; None for an equal share of the machine's.
         resources: what Ray sets aside for each worker.
+        scheduler: of Tune, which stops trials early; None trains every trial to its end.
 
     Raises:
         RayError: no cluster at the address, or no room in it for a worker.
@@ -60,6 +62,7 @@ class TuneExecutor:
         child_seconds: float | None = None,
         child_memory: float | None = None,
         resources: Resources = ONE_CPU,
+        scheduler: TrialScheduler | None = None,
     ) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -70,7 +73,7 @@ class TuneExecutor:
         present = rooms(resources)
         # on a cluster Tune always asks for one trial more than there is room for, so that nodes that join are used
         self.workers = workers if workers is not None or address is not None else present
-        self.resources = resources
+        self.resources, self.scheduler = resources, scheduler
         memory = child_memory or memory_share(resources, workers or present)
         limits = (child_seconds or usual_seconds(task, data), int(memory * GIB))
         facts = tuple(environment(data.sha256).items())
@@ -85,6 +88,7 @@ class TuneExecutor:
                 trainable,
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
+                    scheduler=self.scheduler,
                     num_samples=-1,
                     reuse_actors=True,
                     max_concurrent_trials=self.workers,

@@ -20,7 +20,7 @@ from neuropt.evaluating.row import Row, ordered
 from neuropt.evaluating.statistics import spread
 from neuropt.searching.executor import Engine, Executor, Trial
 from neuropt.searching.facts import versions
-from neuropt.searching.ledger import FoundRule, ProposalRow
+from neuropt.searching.ledger import FoundRule, Ledger, ProposalRow
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange
 from neuropt.searching.source import TABLE
@@ -31,7 +31,7 @@ from neuropt.training.children import Child
 from neuropt.training.work import Done, Trained, Work
 from search_space import SearchSpace, probe_trajectory, zoo
 
-TRAINING = ("steps", "workers", "form", "device", "precision", "rules_together", *NEED_TUNE)
+TRAINING = ("steps", "fidelity", "workers", "form", "device", "precision", "rules_together", *NEED_TUNE)
 """Fields of a configuration that say how children are trained."""
 
 
@@ -117,7 +117,7 @@ class TableSource:
         """Return one that looks strings up."""
         return TableProposer(controller, space, self.table)
 
-    def executor(self) -> Executor:
+    def executor(self, ledger: Ledger | None = None) -> Executor:
         """Return one that looks children up."""
         return TableExecutor(self.table)
 
