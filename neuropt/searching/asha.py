@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
+from ray.tune.result import DEFAULT_METRIC
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from neuropt.config import Reward
@@ -37,6 +38,11 @@ class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no annotations
         for rule in climbed:
             if not rule.control:
                 self._remember(rule)
+
+    @property
+    def metric(self) -> str:
+        """Say that Tune need not look for a metric in results: what is compared is made of them here."""
+        return DEFAULT_METRIC
 
     def _remember(self, rule: ClimbedRule) -> None:
         trial = SimpleNamespace(trial_id=f"proposal {rule.proposal}")

@@ -144,7 +144,7 @@ class SearchEngine:
         return Trial(number, work)
 
     def _is_control(self, row: ProposalRow) -> bool:
-        return self.config.fidelity != "full" and is_control(self.config.seed, row.id)
+        return self.config.fidelity != "full" and is_control(self.config.rules, self.config.seed, row.id)
 
     # -- telling -------------------------------------------------------------------------------------------------------------------
 

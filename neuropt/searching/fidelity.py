@@ -3,8 +3,8 @@
 halving    the best third of the rules that train together goes on, whoever finishes when: one search, however many workers
 asha       a rule goes on if it is in the best third of all that have reached the rung so far; the driver says so (`asha.py`)
 
-About 1 rule in 20, drawn by its number, is the control group: it is trained to the end and takes no part in the comparisons. Only so can it
-be seen whether a rung judges as full training does; rules that won their way to the end are a selection.
+Some rules, drawn by their number, are the control group: they are trained to the end and take no part in the comparisons. Only so can it be
+seen whether a rung judges as full training does; rules that won their way to the end are a selection.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from neuropt.searching.rewards import RewardRange, rule_reward
 from neuropt.training.rungs import ETA, Rungs
 from neuropt.training.work import Judge, Trained, Work
 
-CONTROL_SHARE = 0.05
-"""Share of rules that are trained to the end whatever the rungs say."""
+CONTROL_SHARE, CONTROL_RULES, MOST_SHARE = 0.05, 10, 0.25
+"""The control group is this share of a search's rules; about ten rules where that is more; but at most a quarter."""
 
 
-def is_control(seed: int, proposal: int) -> bool:
-    """Return whether a rule belongs to the control group; the same in a search that goes on."""
-    return random.Random(f"control group {seed} {proposal}").random() < CONTROL_SHARE
+def is_control(rules: int, seed: int, proposal: int) -> bool:
+    """Return whether a rule belongs to the control group of a search for so many rules; the same in one that goes on."""
+    share = min(max(CONTROL_SHARE, CONTROL_RULES / rules), MOST_SHARE)
+    return random.Random(f"control group {seed} {proposal}").random() < share
 
 
 def judge_of(work: Work, task: RewardRange, ask: Callable[[Trained], bool] | None = None) -> Judge | None:

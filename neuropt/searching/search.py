@@ -20,6 +20,7 @@ from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import EXHAUSTED_AFTER
 from neuropt.searching.recorded import RecordedExecutor, finalist_rows
+from neuropt.searching.rung_report import report_rungs, rung_lines
 from neuropt.searching.run_folder import (
     LEDGER,
     RunError,
@@ -132,6 +133,9 @@ def _search(
                 f"{engine.rules} of {config.rules} rules were found."
             )
         _check_trained(ledger)
+        if console is not None:
+            for line in rung_lines(report_rungs(ledger.climbed()), ledger.counts()["trained"]):
+                console.print(line, soft_wrap=True)
         _finish(config, source, ledger, executor, folder, console)
     finally:
         executor.close()
