@@ -78,6 +78,10 @@ class SearchConfig:
     """GiB that training may add to a worker before it is ended (executor tune only); None: its share of the machine"""
     tensorboard: bool = False
     """write curves for TensorBoard to the run's folder while it runs"""
+    wandb: str | None = None
+    """project of Weights & Biases that gets the same curves (executor tune only); pip install wandb"""
+    mlflow: str | None = None
+    """folder, or URI of a server, of MLflow that gets the same curves (executor tune only); pip install mlflow"""
     rules_per_trial: int | Literal["auto"] = 20
     """rules that one trial trains together; auto measures how many make Ray cost less than 3 % of a trial"""
     deterministic: bool = False
@@ -176,10 +180,15 @@ WHEREABOUTS = (
     "child_seconds",
     "child_memory",
     "tensorboard",
+    "wandb",
+    "mlflow",
 )
 """Fields that may change when a run goes on: where it is trained and watched, not what."""
 
-NEED_TUNE = ("address", "cpus_per_child", "gpus_per_child", "child_seconds", "child_memory")
+TRACKED = ("wandb", "mlflow")
+"""Fields that name where curves go, through callbacks of Tune."""
+
+NEED_TUNE = ("address", "cpus_per_child", "gpus_per_child", "child_seconds", "child_memory", *TRACKED)
 """Fields that only the Tune executor can follow."""
 
 _KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

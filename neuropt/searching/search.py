@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from controllers import Known, create_controller
-from neuropt.config import NEED_TUNE, WHEREABOUTS, SearchConfig
+from neuropt.config import NEED_TUNE, TRACKED, WHEREABOUTS, SearchConfig
 from neuropt.reporting.tables import print_rows
+from neuropt.searching.curves import Curves, CurvesProgress
 from neuropt.searching.engine import OtherProposals, SearchEngine
 from neuropt.searching.executor import Executor
 from neuropt.searching.facts import is_begun, ledger_to_go_on_with, now
@@ -71,6 +74,10 @@ def run_search(
         left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
         config = replace(run_config(run), **(left | moved))
     source, space = source_of(config), load_space(config.space, config.groups)
+    if config.wandb is not None or config.mlflow is not None:
+        from neuropt.searching.tracking import check_tracking  # brings Ray
+
+        check_tracking(config)
     create_controller(config.controller, space, config.seed)  # a wrong name is refused before anything is written
     sha256 = source.prepare(space)
     folder = (
@@ -179,11 +186,17 @@ def resumed_engine(
 
 
 def _progress(config: SearchConfig, folder: Path, console: Console | None) -> Progress:
-    if not config.tensorboard:
-        return Progress(config.rules, console)
-    from neuropt.searching.tensorboard import TensorBoardProgress  # brings protobuf
+    begin: list[Callable[[], Curves]] = []
+    if config.tensorboard:
+        from neuropt.searching.tensorboard import TensorBoard  # brings protobuf
 
-    return TensorBoardProgress(config.rules, console, folder)
+        begin.append(partial(TensorBoard, folder))
+    for name in TRACKED:
+        if getattr(config, name) is not None:
+            from neuropt.searching.tracking import Tracking  # brings Ray
+
+            begin.append(partial(Tracking, name, config, folder, console))
+    return CurvesProgress(config.rules, console, begin) if begin else Progress(config.rules, console)
 
 
 def _known(ledger: Ledger) -> list[Known]:

@@ -14,7 +14,7 @@ import numpy as np
 from rich.console import Console
 
 from controllers import Controller, Proposal
-from neuropt.config import NEED_TUNE, SearchConfig
+from neuropt.config import NEED_TUNE, TRACKED, SearchConfig
 from neuropt.evaluating.finalists import BUILT_INS
 from neuropt.evaluating.row import Row, ordered
 from neuropt.evaluating.statistics import spread
@@ -31,7 +31,7 @@ from neuropt.training.children import Child
 from neuropt.training.work import Done, Trained, Work
 from search_space import SearchSpace, probe_trajectory, zoo
 
-TRAINING = ("steps", "fidelity", "workers", "form", "device", "precision", "rules_together", *NEED_TUNE)
+TRAINING = ("steps", "fidelity", "workers", "form", "device", "precision", "rules_together", *(name for name in NEED_TUNE if name not in TRACKED))
 """Fields of a configuration that say how children are trained."""
 
 
@@ -48,6 +48,9 @@ class TableSource:
     def __init__(self, config: SearchConfig) -> None:
         self.config = config
         self.table = load_table(config.task.removeprefix(TABLE))
+        for field in TRACKED:
+            if getattr(config, field) is not None:
+                raise ValueError(f"{field} goes through Ray Tune, which {config.task} needs not; tensorboard has the same curves")
         for field in TRAINING:
             if getattr(config, field) != getattr(SearchConfig, field):
                 raise ValueError(f"{field} says how children are trained, but {config.task} trains none; leave it out")
