@@ -145,7 +145,6 @@ def _guard(connection: Connection, task: bytes, data_dir: Path | None, limits: t
     known = pickle.loads(task)  # the driver's own, by way of Ray
     data = load_task_data(known, data_dir)
 
-
     def ask(result: bytes) -> bytes:
         connection.send_bytes(result)
         return connection.recv_bytes()

@@ -363,7 +363,7 @@ class Ledger:
         return {} if not rows else self._json(rows[0][1], dict, f"update {rows[0][0]}")
 
     def counts(self) -> dict[str, int]:
-        """Return how many proposals are new, duplicate and rejected, and how many rules are trained, stopped at a rung among them, and failed."""
+        """Return how many proposals are new, duplicate and rejected; how many rules are trained, failed, and stopped at a rung."""
         found = self._rows("SELECT status, count(*) FROM proposals GROUP BY status")
         found += self._rows("SELECT status, count(*) FROM rewards GROUP BY status")
         counts = dict.fromkeys(("new", "duplicate", "rejected", "trained", "failed"), 0)

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
+from neuropt.writing import give_name, new_name
+
 FACTS = ("neuropt", "torch", "python", "machine", "threads", "data_sha256", "weights_sha256")
 """What numbers depend on besides the configuration: the names in `environments.facts`."""
 
@@ -79,7 +81,7 @@ def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -
     """
     if path.exists():
         raise LedgerError(f"{path} exists already; go on with it by --resume, or choose another --run")
-    new = path.with_name(path.name + ".new")
+    new = new_name(path)
     try:
         for left in (new, *(new.with_name(new.name + end) for end in ("-wal", "-shm"))):
             left.unlink(missing_ok=True)  # of a process that was killed here
@@ -90,8 +92,7 @@ def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             _write_environment(connection, facts)
-        new.rename(path)
-        _sync_folder(path.parent)
+        give_name(new, path)
         return _connect(path, "rw")
     except sqlite3.Error as error:
         raise LedgerError(f"{path} cannot be written: {error}. {cure(error)}") from error
@@ -102,15 +103,6 @@ def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -
 def _write_environment(connection: sqlite3.Connection, facts: Mapping[str, str]) -> None:
     query = "INSERT INTO environments (number, event, facts) VALUES (1, 0, ?)"
     connection.execute(query, (json.dumps(dict(facts)),))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name of a file survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _to_1(connection: sqlite3.Connection) -> None:

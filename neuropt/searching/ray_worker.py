@@ -57,7 +57,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]  # Ray has no annotations
         return True
 
     def step(self) -> dict[str, Any]:
-        """Have it trained, to its next rung or to its end. A guard that was ended from outside raises, and Tune tries again on another actor."""
+        """Have it trained, up to a rung or its end. A guard that was ended from outside raises, and Tune tries again on another actor."""
         try:
             if self.guard is None:
                 self.guard = self.order.guard()

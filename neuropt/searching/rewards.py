@@ -59,9 +59,7 @@ def worst_reward(task: RewardRange, reward: Reward) -> float:
     return task.worst_reward if reward == "accuracy" else -math.log(task.loss_bound)
 
 
-def rule_reward(
-    proposal: int, trained: Trained, task: RewardRange, reward: Reward, control: bool = False
-) -> RewardRow:
+def rule_reward(proposal: int, trained: Trained, task: RewardRange, reward: Reward, control: bool = False) -> RewardRow:
     """Return the reward of a rule: that of its best learning rate, mean over seeds; ties go to the lower loss.
 
     Of a rule that was stopped at a rung it is the reward there, at that fidelity.

@@ -47,9 +47,7 @@ def report_rungs(rules: Sequence[ClimbedRule]) -> list[RungReport]:
         control = [_pair(rule, fidelity) for rule in full if rule.control]
         selected = [_pair(rule, fidelity) for rule in full if not rule.control and fidelity in rule.fidelities]
         stopped = sum(rule.fidelity == fidelity for rule in rules)
-        found.append(
-            RungReport(fidelity, stopped, spearman(control), len(control), spearman(selected), len(selected))
-        )
+        found.append(RungReport(fidelity, stopped, spearman(control), len(control), spearman(selected), len(selected)))
     return found
 
 
@@ -89,14 +87,15 @@ def rung_lines(reports: Sequence[RungReport], trained: int) -> list[str]:
         return []
     full = trained - sum(report.stopped for report in reports)
     parts = [f"{report.stopped} rules stopped at {report.fidelity:.0%}" for report in reports]
-    lines = [f"{', '.join(parts)} of the budget; {full} trained in full, {reports[0].control} of them the control group"]
-    for report in reports:
-        lines.append(
+    return [
+        f"{', '.join(parts)} of the budget; {full} trained in full, {reports[0].control} of them the control group",
+        *(
             f"rewards at {report.fidelity:.0%} and in full: Spearman {_said(report.correlation)} over the control group "
             f"(n = {report.control}); {_said(report.selected_correlation)} over the rules that won their way (n = "
             f"{report.selected}), a selection"
-        )
-    return lines
+            for report in reports
+        ),
+    ]
 
 
 def _said(correlation: float | None) -> str:

@@ -23,7 +23,6 @@ from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import EXHAUSTED_AFTER
 from neuropt.searching.recorded import RecordedExecutor, finalist_rows
-from neuropt.searching.rung_report import report_rungs, rung_lines
 from neuropt.searching.run_folder import (
     LEDGER,
     RunError,
@@ -33,6 +32,7 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.rung_report import report_rungs, rung_lines
 from neuropt.searching.snapshots import SnapshotEngine, load_snapshot, save_snapshot
 from neuropt.searching.source import Source, source_of
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 from neuropt.searching.ledger import FoundRule, open_ledger
-from neuropt.searching.rung_report import RungReport, report_rungs
 from neuropt.searching.run_folder import CONTROLLER, LEDGER, LOCK, run_config
+from neuropt.searching.rung_report import RungReport, report_rungs
 
 State = Literal["searching", "training finalists", "interrupted", "finished"]
 

@@ -1,12 +1,11 @@
 """Curves in Weights & Biases or MLflow, through Ray Tune's own callbacks, for which a whole search is one trial.
 
-A trial of ours trains twenty rules and reports once: as a run of its own it would be a curve of one point, and a search a hundred such runs.
+A trial of ours trains twenty rules and reports once: as a run of its own it would be a curve of one point, and a search a hundred of them.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import logging
 import os
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,15 +16,17 @@ from typing import Any
 from rich.console import Console
 
 from neuropt.config import TRACKED, SearchConfig
-from neuropt.searching.cluster import ENVIRONMENT
 
 EXPERIMENT = "neuropt"
 """Of MLflow, that runs are in."""
 UPLOAD_SECONDS = 60
 """How long the end of a search waits for W&B to take what is left."""
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_ALLOW_FILE_STORE": "true"}
+PATIENCE = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+}
 """A server that does not answer is one line within seconds; whoever names a folder wants a folder. What the user set stays."""
-_SERIOUS = logging.CRITICAL
 
 
 class Tracking:
@@ -94,7 +95,7 @@ def _callback(name: str, config: SearchConfig, run: str) -> Any:
     value = getattr(config, name)
     if importlib.util.find_spec(name) is None:
         raise ValueError(f"{name} {value} needs the library of that name: pip install {name}")
-    for variable, usual in (ENVIRONMENT | PATIENCE).items():
+    for variable, usual in PATIENCE.items():
         os.environ.setdefault(variable, usual)
     try:
         callback = _wandb(value, run) if name == "wandb" else _mlflow(value)

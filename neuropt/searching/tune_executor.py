@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from neuropt.searching.executor import Engine
 from neuropt.searching.guard_process import GuardDied, WorkerError, environment
 from neuropt.searching.limits import GIB, usual_seconds
 from neuropt.searching.ray_worker import ERROR, REMOTE_WORK, RESULT, Order, Worker
+from neuropt.searching.tune_folder import tune_folder
 from neuropt.searching.tune_searcher import RETRIES, EngineSearcher, Preparing, died, joined, one_by_one
 from neuropt.tasks import load_task_data
 from neuropt.tasks.task import Task
@@ -83,7 +83,7 @@ class TuneExecutor:
         """Run the engine's trials until it is finished."""
         searcher = EngineSearcher(engine)
         trainable = tune.with_resources(tune.with_parameters(Worker, order=self.order), self._request("cpu", "gpu"))
-        with tempfile.TemporaryDirectory(prefix="neuropt-tune-") as folder:
+        with tune_folder() as folder:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(

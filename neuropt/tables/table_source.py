@@ -31,7 +31,8 @@ from neuropt.training.children import Child
 from neuropt.training.work import Done, Trained, Work
 from search_space import SearchSpace, probe_trajectory, zoo
 
-TRAINING = ("steps", "fidelity", "workers", "form", "device", "precision", "rules_together", *(name for name in NEED_TUNE if name not in TRACKED))
+TRAINING = ("steps", "fidelity", "workers", "form", "device", "precision", "rules_together")
+TRAINING += tuple(name for name in NEED_TUNE if name not in TRACKED)
 """Fields of a configuration that say how children are trained."""
 
 
@@ -50,7 +51,9 @@ class TableSource:
         self.table = load_table(config.task.removeprefix(TABLE))
         for field in TRACKED:
             if getattr(config, field) is not None:
-                raise ValueError(f"{field} goes through Ray Tune, which {config.task} needs not; tensorboard has the same curves")
+                raise ValueError(
+                    f"{field} goes through Ray Tune, which {config.task} does not use; tensorboard has the same curves"
+                )
         for field in TRAINING:
             if getattr(config, field) != getattr(SearchConfig, field):
                 raise ValueError(f"{field} says how children are trained, but {config.task} trains none; leave it out")

@@ -174,9 +174,7 @@ def race(
     return rules
 
 
-def _at_rung(
-    cohort: Cohort[Given], ladder: Ladder, steps: int, split: Given
-) -> dict[tuple[int, int], list[Child]]:
+def _at_rung(cohort: Cohort[Given], ladder: Ladder, steps: int, split: Given) -> dict[tuple[int, int], list[Child]]:
     """Evaluate all that are still training, let the rules leave that stop here, and return their children."""
     now = [_children(cohort, index, "trained") for index in range(len(cohort.columns))]
     now = _evaluated(now, cohort, "validation", split)

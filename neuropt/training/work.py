@@ -169,9 +169,7 @@ def work_slices(work: Work, rates: Sequence[int], task: Task) -> list[slice]:
     return cohort_slices(task, rates, len(work.seeds), form, work.rules_together, work.rungs is not None)
 
 
-def _train_together(
-    work: Work, jobs: Sequence[Job], task: Task, data: TaskData, judge: Judge | None
-) -> list[Trained]:
+def _train_together(work: Work, jobs: Sequence[Job], task: Task, data: TaskData, judge: Judge | None) -> list[Trained]:
     found: list[Trained] = []
     rates = [len(job.learning_rates) for job in jobs]
     for part in work_slices(work, rates, task):

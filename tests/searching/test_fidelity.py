@@ -21,8 +21,8 @@ from neuropt.searching.guard import Guard
 from neuropt.searching.guard_process import GO_ON, STOP
 from neuropt.searching.ledger import ClimbedRule, open_ledger
 from neuropt.searching.limits import Limits
-from neuropt.searching.rung_report import report_rungs, spearman
 from neuropt.searching.run_folder import best_rules
+from neuropt.searching.rung_report import report_rungs, spearman
 from neuropt.searching.search import run_search
 from neuropt.searching.status import run_status
 from neuropt.searching.warm_start import known_strings
@@ -70,7 +70,10 @@ def test_being_looked_at_changes_no_bit(form: str) -> None:
 def test_a_rule_that_stops_keeps_what_it_had_come_to_and_the_others_go_on(form: str) -> None:
     stopped, _, on, _ = do_work(climbing(form), TASK, DATA, first_two).trained
     assert stopped.fidelity == 1 / 12
-    assert {(child.status, child.steps) for row in stopped.children for child in row} <= {("stopped", 1), ("diverged", 1)}
+    assert {(child.status, child.steps) for row in stopped.children for child in row} <= {
+        ("stopped", 1),
+        ("diverged", 1),
+    }
     full = do_work(replace(climbing(form), rungs=None), replace(TASK.with_budget(1), halving=()), DATA).trained[0]
     for row, other in zip(stopped.children, full.children, strict=True):
         assert [child.accuracy for child in row] == pytest.approx([child.accuracy for child in other])
@@ -159,7 +162,11 @@ def test_stopped_rules_are_never_among_the_best(tmp_path: Path) -> None:
     assert counts["trained"] == HALVING.rules
     assert counts["stopped"] == HALVING.rules - len(full) > HALVING.rules / 3
     assert {rule.proposal for rule in best_rules(folder, 100)} == full
-    assert len(earned) == len(known_strings(replace(SMALL, warm_start=str(folder)), load_space("icml2017", 1))) == len(full)
+    assert (
+        len(earned)
+        == len(known_strings(replace(SMALL, warm_start=str(folder)), load_space("icml2017", 1)))
+        == len(full)
+    )
     assert sum(json.loads(row)["searched"] for row in finalists) == 3
     assert {rewards[rule.proposal].fidelity for rule in climbed if rule.control} == {1.0}
     status = run_status(folder)
@@ -196,7 +203,10 @@ def test_a_search_that_was_stopped_anywhere_equals_one_that_was_not(tmp_path: Pa
         ({"fidelity": "half"}, "fidelity must be one of full, halving, asha"),
         ({"fidelity": "asha", "deterministic": True}, "fidelity asha is not for deterministic.*fidelity halving gives"),
         ({"fidelity": "asha", "executor": "in-process"}, "fidelity asha needs executor tune"),
-        ({"fidelity": "asha", "rules_per_trial": 5}, "rules_per_trial must be 1, or left out, with fidelity asha, but got 5"),
+        (
+            {"fidelity": "asha", "rules_per_trial": 5},
+            "rules_per_trial must be 1, or left out, with fidelity asha, but got 5",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(values: dict[str, object], words: str) -> None:
