@@ -16,11 +16,15 @@ from neuropt.searching.ray_worker import RESULT
 from neuropt.searching.run_folder import best_rules
 from neuropt.searching.search import run_search
 from neuropt.searching.tune_executor import TuneExecutor
+from neuropt.searching.tune_searcher import DIED
 from neuropt.training.children import Child
 from neuropt.training.rungs import Rung, Rungs
-from neuropt.training.work import Done, Job, Trained, Work
+from neuropt.training.work import Done, Job, Trained, Work, do_work
+from tests.searching import faults
+from tests.searching.faults import FAULTY, FAULTY_DATA, job
 from tests.searching.searches import SMALL, TASK, contents, run_small
 from tests.searching.test_fidelity import HALVING
+from tests.searching.test_tune_faults import FINE, Listed
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
 
@@ -93,3 +97,17 @@ def test_an_asha_search_stops_rules_and_goes_on_without_training_one_again(
         after = contents(ledger)
     assert len(after["rewards"]) == 24
     assert [row for row in after["rewards"] if row in before["rewards"]] == before["rewards"]
+
+
+@pytest.mark.slow
+def test_a_rule_that_kills_its_workers_at_a_rung_is_blamed_and_the_others_are_trained(executor: TuneExecutor) -> None:
+    rungs = Rungs((1,), asynchronous=True)
+    broken = (faults.kill_the_guard, faults.kill_the_worker, faults.exit_at_once)
+    jobs = [*(replace(one, control=True) for one in FINE), *(job(fault) for fault in broken)]
+    engine = Listed([Work((one,), (0,), halving=False, rungs=rungs) for one in jobs])
+    asha = Asha(1, FAULTY, "accuracy")
+    TuneExecutor(FAULTY, workers=2, child_seconds=30.0, child_memory=0.25, scheduler=asha).search(engine)
+    expected = do_work(Work(FINE, (0,), halving=False), FAULTY, FAULTY_DATA).trained
+    found = [engine.done[number].trained[0] for number in range(len(jobs))]
+    assert [one.children for one in found[: len(FINE)]] == [one.children for one in expected]
+    assert [one.failure for one in found[len(FINE) :]] == [DIED, DIED, "ended its process: exit code 7"]
