@@ -42,7 +42,7 @@ class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no annotations
     @property
     def metric(self) -> str:
         """Say that Tune need not look for a metric in results: what is compared is made of them here."""
-        return DEFAULT_METRIC
+        return str(DEFAULT_METRIC)
 
     def _remember(self, rule: ClimbedRule) -> None:
         trial = SimpleNamespace(trial_id=f"proposal {rule.proposal}")

@@ -66,10 +66,10 @@ def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
     """
     if len(pairs) < LEAST:
         return None
-    ranks = [_ranks(values) for values in zip(*pairs, strict=True)]
-    if any(np.ptp(values) == 0 for values in ranks):
+    ones, others = (_ranks(values) for values in zip(*pairs, strict=True))
+    if np.ptp(ones) == 0 or np.ptp(others) == 0:
         return None
-    return round(float(np.corrcoef(*ranks)[0, 1]), 12)
+    return round(float(np.corrcoef(ones, others)[0, 1]), 12)
 
 
 def _ranks(values: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

@@ -99,8 +99,10 @@ Given = TypeVar("Given")
 class Ladder(Protocol):
     """Rungs of a race: `neuropt.training.rungs`."""
 
-    rungs: Sequence[int]
-    """steps at which the cohort is evaluated"""
+    @property
+    def rungs(self) -> Sequence[int]:
+        """Steps at which the cohort is evaluated."""
+        ...
 
     def leaving(self, steps: int, present: Mapping[int, Sequence[Sequence[Child]]]) -> set[int]:
         """Take the children of the rules that are still training, and return the rules that stop here."""

@@ -208,7 +208,8 @@ class Climb:
     """
 
     def __init__(self, work: Work, rungs: Rungs, steps: int, judge: Judge) -> None:
-        self.work, self.rungs, self.steps, self.judge = work, rungs.steps, steps, judge
+        self.work, self.steps, self.judge = work, steps, judge
+        self.rungs: Sequence[int] = rungs.steps
         self.reached: list[list[Rung]] = [[] for _ in work.jobs]
         self.fidelity = [1.0] * len(work.jobs)
 

@@ -253,7 +253,8 @@ def test_a_rung_is_judged_by_the_control_group_and_the_selection_is_shown_apart(
     ]
     first, second = report_rungs(rules)
     # ranks of the control group at the first rung 2 3 4 1, at the end 4 3 2 1: 1 - 6 (4 + 0 + 4 + 0) / (4 * 15) = 0.2
-    assert (first.fidelity, first.stopped, first.control, first.correlation) == (0.1, 1, 4, pytest.approx(0.2))
+    assert (first.fidelity, first.stopped, first.control) == (0.1, 1, 4)
+    assert first.correlation == pytest.approx(0.2)
     assert (second.stopped, second.control, second.correlation) == (1, 4, 1.0)
     assert (first.selected, first.selected_correlation) == (3, 1.0)
 

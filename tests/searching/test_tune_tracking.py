@@ -45,7 +45,7 @@ def test_tracking_needs_tune(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not INSTALLED["mlflow"], reason="needs mlflow: pip install mlflow")
 def test_curves_and_configuration_are_in_mlflow(executor: TuneExecutor, tmp_path: Path) -> None:
-    from mlflow.tracking import MlflowClient  # type: ignore[import-not-found, unused-ignore]  # an extra  # pyright: ignore[reportMissingImports]
+    from mlflow.tracking import MlflowClient  # pyright: ignore[reportMissingImports]  # an extra
 
     run_search(replace(TUNED, mlflow=str(tmp_path / "curves")), tmp_path / "run")
     client = MlflowClient((tmp_path / "curves").as_uri())
