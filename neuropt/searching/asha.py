@@ -34,7 +34,8 @@ class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no annotations
 
     def __init__(self, rungs: int, task: RewardRange, reward: Reward, climbed: Iterable[ClimbedRule] = ()) -> None:
         super().__init__(TIME, REWARD, "max", max_t=ETA**rungs, grace_period=1, reduction_factor=ETA)
-        self.task, self.reward = task, reward
+        self.task = task
+        self.reward: Reward = reward
         for rule in climbed:
             if not rule.control:
                 self._remember(rule)
@@ -45,11 +46,12 @@ class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no annotations
         return str(DEFAULT_METRIC)
 
     def _remember(self, rule: ClimbedRule) -> None:
-        trial = SimpleNamespace(trial_id=f"proposal {rule.proposal}")
-        self.on_trial_add(None, trial)
+        trial: Any = SimpleNamespace(trial_id=f"proposal {rule.proposal}")
+        nobody: Any = None  # the scheduler asks the controller of trials for nothing
+        self.on_trial_add(nobody, trial)
         for position, value in enumerate(rule.rewards):
-            super().on_trial_result(None, trial, {TIME: ETA**position, REWARD: value})
-        self.on_trial_remove(None, trial)
+            super().on_trial_result(nobody, trial, {TIME: ETA**position, REWARD: value})
+        self.on_trial_remove(nobody, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
         """Say whether a rule goes on; one of the control group does."""

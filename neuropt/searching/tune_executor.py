@@ -82,6 +82,9 @@ class TuneExecutor:
     def search(self, engine: Engine) -> None:
         """Run the engine's trials until it is finished."""
         searcher = EngineSearcher(engine)
+        callbacks: list[tune.Callback] = [Taking(searcher)]
+        if self.workers is not None:  # on a cluster Tune is ahead itself
+            callbacks.append(Preparing(searcher))
         trainable = tune.with_resources(tune.with_parameters(Worker, order=self.order), self._request("cpu", "gpu"))
         with tune_folder() as folder:
             tuner = tune.Tuner(
@@ -98,8 +101,7 @@ class TuneExecutor:
                     name="search",
                     storage_path=folder,
                     verbose=0,
-                    callbacks=[Taking(searcher)]
-                    + [Preparing(searcher)] * (self.workers is not None),  # on a cluster Tune is ahead itself
+                    callbacks=callbacks,
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -41,7 +42,7 @@ def test_halving_on_ray_and_in_this_process_is_one_search(executor: TuneExecutor
 # -- ASHA --------------------------------------------------------------------------------------------------------------------------
 
 
-def trial(name: str, control: bool = False) -> SimpleNamespace:
+def trial(name: str, control: bool = False) -> Any:
     work = Work((Job("g", (0.1,), control=control),), (1,), rungs=Rungs((1, 4), asynchronous=True))
     return SimpleNamespace(trial_id=name, config={"work": work.to_json()})
 
@@ -54,9 +55,9 @@ def result(*accuracies: float) -> dict[str, str]:
 
 
 def decided(asha: Asha, name: str, *accuracies: float, control: bool = False) -> str:
-    one = trial(name, control)
-    asha.on_trial_add(None, one)
-    return asha.on_trial_result(None, one, result(*accuracies))
+    one, nobody = trial(name, control), cast("Any", None)
+    asha.on_trial_add(nobody, one)
+    return asha.on_trial_result(nobody, one, result(*accuracies))
 
 
 def test_a_rule_goes_on_if_it_is_in_the_best_third_of_those_before_it() -> None:
