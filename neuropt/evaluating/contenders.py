@@ -77,7 +77,7 @@ class Contender:
             return Job(with_values(self.rule, hyperparameters).text, rates)
         if self.rule is not None and (in_rows or is_batched(task, schedule) or self.optimizer is None):
             return Job(self.rule.text, rates)
-        return Job(None, rates, self.optimizer, hyperparameters)
+        return Job(None, rates, self.optimizer, hyperparameters=hyperparameters)
 
 
 def with_values(rule: Rule, values: Hyperparameters) -> Rule:
