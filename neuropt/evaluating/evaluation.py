@@ -124,9 +124,9 @@ class Evaluation:
         return to_json(self.summary)
 
     def save(self, folder: Path) -> None:
-        """Write the four files; the ledger and the configuration are there already."""
+        """Write the four files, the summary last; the ledger and the configuration are there already."""
         write_csv(folder / CHILDREN, CHILD_COLUMNS, self.lines())
         curves = (line for entry in self._summary.entries for line in curve_lines(entry))
         write_csv(folder / CURVES, CURVE_COLUMNS, curves)
-        write_json(folder / SUMMARY, self.summary)
         write_json(folder / PROVENANCE, dict(self.provenance))
+        write_json(folder / SUMMARY, self.summary)

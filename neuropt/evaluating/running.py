@@ -32,6 +32,7 @@ from neuropt.tasks.task import Task, TaskData
 from neuropt.training.choosing import choose_form
 from neuropt.training.forms import Form, possible_forms
 from neuropt.training.work import Done, Work
+from neuropt.writing import whole_file
 
 Loaded = Sequence[tuple[Task, TaskData]]
 
@@ -200,9 +201,8 @@ def _ledger(
     stack.enter_context(locked(folder))
     path = folder / LEDGER
     if not is_begun(path):
-        new = folder / f"{CONFIG}.new"
-        new.write_text(config.to_toml(), encoding="utf-8")
-        new.replace(folder / CONFIG)  # whole before it has its name, also if this process is killed
+        with whole_file(folder / CONFIG) as file:
+            file.write(config.to_toml().encode())
         meta = {"created": now(), "config": config.to_toml(), "forms": json.dumps(_forms(config, loaded))}
         return stack.enter_context(EvaluationLedger.create(path, meta, facts))
     ledger = stack.enter_context(EvaluationLedger.open(path))

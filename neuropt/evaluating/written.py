@@ -13,6 +13,7 @@ from neuropt.evaluating.targets import Target
 from neuropt.evaluating.tuning import Hyperparameters
 from neuropt.training.children import Child
 from neuropt.training.curves import evaluation_steps
+from neuropt.writing import whole_file
 
 CHILDREN, CURVES, SUMMARY, PROVENANCE = "children.csv", "curves.csv", "summary.json", "provenance.json"
 FILES = (CHILDREN, CURVES, SUMMARY, PROVENANCE)
@@ -98,8 +99,9 @@ def write_csv(path: Path, columns: Iterable[str], lines: Iterable[Line]) -> None
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON; all numbers in it must be finite."""
-    path.write_text(to_json(value), encoding="utf-8")
+    """Write JSON, whole or not at all; all numbers in it must be finite."""
+    with whole_file(path) as file:
+        file.write(to_json(value).encode())
 
 
 def to_json(value: object) -> str:
