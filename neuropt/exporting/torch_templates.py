@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
-FILE = Template('''"""$name: an update rule found by neuropt.$facts
+FILE = Template('''"""$headline
 
 w <- w - lr * u, where
 
