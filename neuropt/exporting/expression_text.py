@@ -57,7 +57,8 @@ class Names:
     def of(self, key: str, wish: str | None = None) -> str:
         """Return the name for `key`; the first call chooses it, as near to `wish` as can be."""
         if key not in self.given:
-            name = wish or key
+            name = (wish or key).lstrip("_")  # fields of named tuples begin with a letter
+            name = name if name.isidentifier() else f"x{name}"
             while name in self.taken:
                 name += "_"
             self.taken.add(name)
@@ -112,6 +113,12 @@ class ExpressionText:
         line, indent = f"{self.name(name)} = {text}", " " * self.language.indent
         if len(indent) + len(line) <= LINE:
             return line
+        if (call := _split_call(text)) is not None:
+            head, arguments = call
+            inner = [", ".join(arguments)]
+            if len(indent) + 4 + len(inner[0]) > LINE:
+                inner = [f"{argument}," for argument in arguments]
+            return f"\n{indent}    ".join([f"{self.name(name)} = {head}(", *inner]) + f"\n{indent})"
         return f"\n{indent}    ".join([f"{self.name(name)} = (", *self.terms(expression)]) + f"\n{indent})"
 
     def terms(self, expression: Expression) -> list[str]:
@@ -230,6 +237,27 @@ class _Argument:
 
     def __format__(self, level: str) -> str:
         return self.writer.inside(self.expression, _LEVELS[level])
+
+
+def _split_call(text: str) -> tuple[str, list[str]] | None:
+    """Return the function and the arguments of text that is one call.
+
+    >>> _split_call("f(a, g(b, c))"), _split_call("f(a) + g(b)")
+    (('f', ['a', 'g(b, c)']), None)
+    """
+    match = re.match(r"([\w.]+)\(", text)
+    if match is None:
+        return None
+    arguments, depth = [""], 0
+    for place, letter in enumerate(text[match.end() :], match.end()):
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if depth < 0:
+            return (match[1], [a.strip() for a in arguments]) if place == len(text) - 1 else None
+        if letter == "," and depth == 0:
+            arguments.append("")
+        else:
+            arguments[-1] += letter
+    return None
 
 
 def power(x: str, y: str) -> str:

@@ -18,6 +18,8 @@ from search_space.printing import print_number
 
 FALLBACK_NAME = "FoundRule"
 LONGEST_FACT = 2_000
+_MODULES = ("np", "jax", "jnp", "optax", "keras", "ops", "torch", "uniform", "normal", "mix")
+"""What functions of exported files are not called."""
 
 
 def class_name(name: str | None) -> str:
@@ -39,7 +41,7 @@ def function_name(name: str | None) -> str:
     ('powersign_ld', 'digits1', 'found_rule', 'found_rule')
     """
     found = "_".join(re.findall(r"[a-z0-9]+", (name or "")[:64].lower()))
-    is_taken = keyword.iskeyword(found) or hasattr(builtins, found)
+    is_taken = keyword.iskeyword(found) or hasattr(builtins, found) or found in _MODULES
     return found if found.isidentifier() and not is_taken else "found_rule"
 
 

@@ -8,7 +8,7 @@ from neuropt.compiling.program import ValueKind, equation_kinds
 from neuropt.exporting.expression_text import ExpressionText
 from search_space import Equation, Rule, expand
 from search_space.expression import Call, Expression, Number, Previous, Symbol, rebuild, walk
-from search_space.rule import DECAYS, RESULT
+from search_space.rule import DECAYS, INPUTS, RESULT
 
 
 def with_named_decays(rule: Rule) -> tuple[Rule, dict[str, str]]:
@@ -94,6 +94,24 @@ class Line:
     kind: ValueKind
 
 
+def named_averages(rule: Rule, expanded: Rule) -> dict[str, str]:
+    """Return what to call the averages that `debiased` makes: m where it is that of mhat, as the papers do.
+
+    >>> from search_space import zoo
+    >>> named_averages(zoo()["adam"], expand(zoo()["adam"]))
+    {'ema_1': 'm', 'ema_2': 'v'}
+    """
+    own = {name for name, _ in rule.hyperparameters} | {e.name for e in expanded.equations} | set(INPUTS)
+    found: dict[str, str] = {}
+    for equation in rule.equations:
+        stem = equation.name.removesuffix("hat")
+        corrected = next(e.expression for e in expanded.equations if e.name == equation.name)
+        match equation.expression, corrected:
+            case Call("debiased"), Call("/", (Symbol(average), _)) if stem not in {"", equation.name} | own:
+                found[average] = stem
+    return found
+
+
 class Parts:
     """What of a file depends on the rule.
 
@@ -108,11 +126,12 @@ class Parts:
         names = writer.names
         rule, decays = with_named_decays(rule)
         expanded = expand(rule)
+        wishes = decays | named_averages(rule, expanded)
         self.live = live_equations(expanded)
         self.hyperparameters = {names.of(name): value for name, value in rule.hyperparameters}
         for equation in self.live:
             if equation.name != RESULT:
-                names.of(equation.name, decays.get(equation.name))
+                names.of(equation.name, wishes.get(equation.name))
         self.writer = writer
         self.kinds = {name: "number" for name, _ in rule.hyperparameters} | equation_kinds(expanded)
         self.lines = [Line(e.name, self.writer.equation(e.name, e.expression), self.kinds[e.name]) for e in self.live]
