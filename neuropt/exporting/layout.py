@@ -10,6 +10,7 @@ import builtins
 import keyword
 import re
 from collections.abc import Iterable, Sequence
+from string import Template
 
 from neuropt.exporting.expression_text import LINE
 from neuropt.exporting.provenance import Provenance
@@ -74,6 +75,17 @@ def formula(rule: Rule, spaces: int) -> str:
     return indented(map(escaped, text.split("\n")), spaces)
 
 
+def fill(template: Template, **parts: str) -> str:
+    """Return a template with its parts; a line that is one part alone is left out where that part is empty.
+
+    >>> fill(Template("a = 1\\n$more\\n$last"), more="", last="b = 2")
+    'a = 1\\nb = 2'
+    """
+    lines = template.template.split("\n")
+    kept = [line for line in lines if not (line.startswith("$") and line[1:].isidentifier() and not parts[line[1:]])]
+    return Template("\n".join(kept)).substitute(parts)
+
+
 def quoted(names: Iterable[str]) -> str:
     """Return names as a tuple of strings."""
     found = [f'"{name}"' for name in names]
@@ -107,7 +119,7 @@ def bracketed(head: str, items: list[str], tail: str) -> str:
     if len(line) <= LINE:
         return line
     inner = f"{indent}    {', '.join(items)}"
-    if len(inner) > LINE or tail == "}":
+    if len(inner) > LINE or tail == "}" or head.endswith(" ("):  # a dict or a tuple, not a call
         inner = "\n".join(f"{indent}    {item}," for item in items)
     return f"{head}\n{inner}\n{indent}{tail}"
 

@@ -15,7 +15,7 @@ _AS_IN_NUMPY = {
     "clip by a number": "{np}.clip({0}, -{1}, {1})",
     "clamp": "{np}.minimum({np}.maximum({0}, {1}), {2})",
     "where": "{np}.where({0}, {1}, {2})",
-    "norm": "{np}.sqrt({np}.sum({np}.square({0})))",
+    "norm": "{np}.linalg.norm({0})",
     "dot": "{np}.sum({0:product} * {1:factor})",
 }
 
