@@ -199,7 +199,7 @@ class ExpressionText:
 
     def spelled(self, function: str, *arguments: object) -> str:
         if function not in self.language.spellings:
-            raise ValueError(f"has no form of {function} for it")
+            raise ValueError(f"the export has no spelling of the primitive {function!r}; add one in spellings.py.")
         return self.language.spellings[function].format(*arguments)
 
     def argument(self, expression: Expression) -> _Argument:

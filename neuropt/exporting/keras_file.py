@@ -99,7 +99,9 @@ def export_keras(rule: Rule, provenance: Provenance) -> str:
     True
     """
     if not rule.deterministic:
-        raise ValueError("it draws random numbers, and keras.ops has no 32-bit unsigned integers to compute them with")
+        raise ValueError(
+            "the keras target cannot express this rule: it draws random numbers, and keras.ops has no unsigned integers for them"
+        )
     name = class_name(provenance.name)
     left, weight_decay = without_decoupled_decay(rule)
     if Parts(left, _writer()).symbols & {"w"}:  # keras decays the variable before the rule would read it

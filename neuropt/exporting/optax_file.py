@@ -35,7 +35,9 @@ def export_optax(rule: Rule, provenance: Provenance) -> str:
     True
     """
     if rule.reads("lr"):
-        raise ValueError("it reads lr, and optax applies the learning rate outside of a rule")
+        raise ValueError(
+            "the optax target cannot express this rule: it reads lr, and optax applies the learning rate outside of a rule"
+        )
     name, state = function_name(provenance.name), f"ScaleBy{class_name(provenance.name)}State"
     scaled, weight_decay = without_decoupled_decay(rule)
     parts = _Parts(scaled, f"{name} scale_by_{name}")
