@@ -44,8 +44,8 @@ def origin(provenance: Provenance) -> str:
 def code(text: str) -> str:
     """Return text from outside as inline code.
 
-    >>> print(code("a\\nb `c` <b>"))
-    `a\\\\nb 'c' <b>`
+    >>> code("a `b`; <c>")
+    "`a 'b'; <c>`"
     """
     shown = text if len(text) <= LONGEST_FACT else text[:LONGEST_FACT] + "..."
     return f"`{shown.encode('unicode_escape').decode('ascii').replace('`', chr(39))}`"
