@@ -8,7 +8,7 @@ from __future__ import annotations
 from string import Template
 
 from neuropt.exporting.json_file import export_json
-from neuropt.exporting.layout import class_name, function_name
+from neuropt.exporting.layout import bracketed, class_name, function_name
 from neuropt.exporting.markdown_file import code, formula, hyperparameters, origin
 from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.torch_file import export_torch
@@ -48,7 +48,7 @@ From this folder, or from a repository that holds it:
 ```python
 import torch
 
-optimizer = torch.hub.load("FOLDER", "$entry", source="local", params=model.parameters(), lr=$lr$more)
+$load
 ```
 
 `${entry}_optimizer.py` needs torch and nothing else: copy it, and `from ${entry}_optimizer import $name`. `python ${entry}_optimizer.py`
@@ -88,14 +88,15 @@ def export_hub(rule: Rule, provenance: Provenance | None = None) -> dict[str, st
 def card(rule: Rule, provenance: Provenance) -> str:
     """Return what the folder is, in the manner of a model card."""
     known = f"A known update rule ({code(provenance.source)})" if provenance.source else "An update rule"
+    loading = ['"FOLDER"', f'"{function_name(provenance.name)}"', 'source="local"', "params=model.parameters()"]
+    loading += [f"lr={float(provenance.lr)!r}", *["decay_steps=STEPS"] * rule.reads("T")]
     text = CARD.substitute(
         name=class_name(provenance.name),
         entry=function_name(provenance.name),
         what=f"{'An update rule found by neuropt' if provenance.run else known}, as a torch optimizer.",
         formula=formula(rule),
         hyperparameters=hyperparameters(rule),
-        lr=float(provenance.lr),
-        more=", decay_steps=STEPS" * rule.reads("T"),
+        load=bracketed("optimizer = torch.hub.load(", loading, ")"),
         evaluation=f"{code(provenance.summary)}." if provenance.summary else "None is recorded with this rule.",
         origin=origin(provenance) or "Nothing is recorded.",
         limits="\n".join(f"- {limit}" for limit in limits(rule, provenance)),

@@ -41,7 +41,7 @@ def test_equals_the_interpreter(name: str, problem: Problem) -> None:
 @pytest.mark.slow
 def test_the_zoo_is_compared_over_nearly_all_steps() -> None:
     steps = [len(reference(rule, problem, rate(rule, problem))) for rule in ALL.values() for problem in PROBLEMS]
-    assert np.mean(steps) > 0.98 * STEPS
+    assert np.mean(steps) > 0.95 * STEPS
 
 
 def test_every_rule_passes_its_own_test_where_nothing_of_ours_is(tmp_path: Path) -> None:

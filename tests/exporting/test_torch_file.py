@@ -12,7 +12,7 @@ import pytest
 
 from controllers import create_controller
 from neuropt.exporting import Provenance, export_rule
-from neuropt.exporting.torch_file import class_name
+from neuropt.exporting.layout import class_name
 from search_space import load_space, parse_rule, zoo
 
 EXTENDED = load_space("extended")
@@ -177,14 +177,6 @@ def test_the_docstring_gives_hostile_text_back(text: str) -> None:
 )
 def test_class_names(name: str | None, expected: str) -> None:
     assert class_name(name) == expected
-
-
-def test_ruff_leaves_it_as_it_is(tmp_path: Path) -> None:
-    sources = {name: export_rule(rule, "torch", Provenance(name=name)) for name, rule in zoo().items()}
-    files = write(tmp_path, sources)
-    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length=120", "--diff", *map(str, files)]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.parametrize("text", [RULES["long"], *(rule.text for rule in zoo().values())])
