@@ -98,7 +98,7 @@ def test_a_model_is_saved_with_it_and_goes_on_after_loading(tmp_path: Path) -> N
     optimizer = load(zoo()["nadam"])(learning_rate=0.01, beta1=0.8)
     made = model(optimizer)
     losses = fit(made, epochs=4)
-    assert losses[-1] < losses[0] / 2
+    assert losses[-1] < 0.7 * losses[0]
     made.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     assert type(again.optimizer).__name__ == "Exported"
