@@ -11,11 +11,24 @@ from collections.abc import Mapping
 
 from neuropt.compiling.ranges import range_of
 from neuropt.exporting.expression_text import Names
-from neuropt.exporting.layout import bracketed, class_name, each, formula, headline, indented, quoted, row, rows
+from neuropt.exporting.layout import bracketed, class_name, each, fill, formula, headline, indented, quoted, row, rows
 from neuropt.exporting.parts import Parts
 from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.recording import DECAY_STEPS, SEED, START, record
-from neuropt.exporting.torch_templates import CHECK, CLASS, DRAWS, FILE, HELPER_TEXTS, LOAD, SELF_TEST
+from neuropt.exporting.torch_templates import (
+    CHECK,
+    CLASS,
+    DRAWS,
+    FILE,
+    FOREACH_LOOP,
+    HELPER_TEXTS,
+    JOIN,
+    LOAD,
+    LOOP,
+    PART,
+    SELF_TEST,
+    TOGETHER,
+)
 from neuropt.exporting.torch_text import TORCH, TorchText
 from search_space import Rule, zoo
 
@@ -46,6 +59,26 @@ class _Body(Parts):
     def __init__(self, rule: Rule) -> None:
         super().__init__(rule, TorchText(Names(TORCH.reserved)))
         self.helpers = ("number", *sorted(self.writer.helpers))
+
+        self.foreach = rule.pointwise and not self.draws
+
+    def loop(self) -> str:
+        """Step every parameter that has a gradient."""
+        if self.foreach:
+            return FOREACH_LOOP
+        loop = "index, (group, p) in enumerate(parameters)" if self.draws else "group, p in parameters"
+        return LOOP.substitute(loop=loop, index=", index" * bool(self.draws))
+
+    def together(self) -> str:
+        """Define how alike tensors are one, in a rule that updates each element by itself."""
+        if not self.foreach:
+            return ""
+        names = [self.name(name) for name in self.remembered if self.kinds[name] == "tensor"]
+        if not names:
+            return fill(TOGETHER, numbers="value in self.state[p].values()", join="", part="")
+        numbers = f"name, value in self.state[p].items() if name not in {quoted(names)}"
+        join, part = (form.substitute(names=quoted(names)) for form in (JOIN, PART))
+        return fill(TOGETHER, numbers=numbers, join=join, part=part)
 
     def starts(self) -> list[str]:
         """Give the state its first values."""
@@ -90,10 +123,11 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
     options = {"lr": "lr", **{h: h for h in body.hyperparameters}}
     options |= {"decay_steps": "decay_steps"} if body.decays else {}
     options |= {"seed": "seed"} if body.draws else {}
-    options |= {"maximize": "maximize"}
+    options |= {"maximize": "maximize"} | ({"foreach": "foreach"} if body.foreach else {})
     arguments = ["self", "params", f"lr={float(provenance.lr)!r}", "*"]
     arguments += [f"{h}={body.writer.literal(float(value))[0]}" for h, value in body.hyperparameters.items()]
-    arguments += ["decay_steps"] * body.decays + ["seed=0"] * bool(body.draws) + ["maximize=False"]
+    arguments += ["decay_steps"] * body.decays + ["seed=0"] * bool(body.draws)
+    arguments += ["maximize=False", *["foreach=None"] * body.foreach]
     return CLASS.substitute(
         name=name,
         formula=formula(rule, 8),
@@ -101,7 +135,8 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
         defaults=bracketed("        defaults = {", [f'"{key}": {value}' for key, value in options.items()], "}"),
         checks=_checks(body.hyperparameters, rule in zoo().values()),
         load=LOAD if any(body.kinds[name] != "number" for name in body.remembered) else "",
-        loop="index, (group, p) in enumerate(parameters)" if body.draws else "group, p in parameters",
+        loop=body.loop(),
+        together=body.together(),
         index=", index" * bool(body.draws),
         starts=indented(body.starts(), 12),
         reads=indented(body.reads(), 8),

@@ -23,7 +23,7 @@ _FUNCTIONS |= {name: name for name in HELPERS}
 TORCH = Language(
     spellings={"where": "torch.where({0}, {1}, {2})"},
     reserved="torch Optimizer self params param_groups p group state step index real number seed maximize decay_steps "
-    "closure loss defaults options value uniform normal keys mix sign norm",
+    "closure loss defaults options value uniform normal keys mix sign norm foreach",
     helpers=HELPERS,
     infinity="torch.inf",
     nan="torch.nan",

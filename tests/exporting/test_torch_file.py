@@ -114,7 +114,7 @@ def test_it_reads_like_the_rule() -> None:
     source = export_rule(parse_rule(text), "torch", Provenance(name="powersign", lr=0.1))
     for line in (
         "class Powersign(Optimizer):",
-        "    def __init__(self, params, lr=0.1, *, beta=0.9, base=2.5, maximize=False):",
+        "    def __init__(self, params, lr=0.1, *, beta=0.9, base=2.5, maximize=False, foreach=None):",
         "        m = beta * m_prev + (1 - beta) * g",
         "        u = base ** (sign(g) * sign(m)) * g",
         "            real.sub_(lr * u)",
