@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from neuropt.exporting import Provenance, export_rule
-from search_space import parse_rule, zoo
+from search_space import Equation, Rule, parse_rule, zoo
+from search_space.expression import Call, Symbol
+from search_space.primitives import PRIMITIVES
 from tests.compiling.comparison import assert_same
 from tests.compiling.problems import PROBLEMS, Problem
 from tests.exporting.reference import ALL, DECAY_STEPS, STEPS, planned, rate, reference
@@ -77,6 +79,14 @@ def test_it_imports_numpy_only(text: str) -> None:
     assert [ast.unparse(n) for n in ast.walk(tree) if isinstance(n, ast.Import | ast.ImportFrom)] == [
         "import numpy as np"
     ]
+
+
+@pytest.mark.parametrize("function", PRIMITIVES)
+def test_every_primitive_has_a_spelling(function: str) -> None:
+    expression = Call(function, (Symbol("g"), Symbol("w"), Symbol("g"))[: PRIMITIVES[function].arity])
+    rule = Rule((), (Equation("u", expression),))
+    for target in ("torch", "python", "optax", *(["keras"] if rule.deterministic else [])):
+        assert ast.parse(export_rule(rule, target))
 
 
 def test_nothing_is_changed_in_place() -> None:
