@@ -133,7 +133,8 @@ class Parts:
             if equation.name != RESULT:
                 names.of(equation.name, wishes.get(equation.name))
         self.writer = writer
-        self.kinds = {name: "number" for name, _ in rule.hyperparameters} | equation_kinds(expanded)
+        self.kinds: dict[str, ValueKind] = {name: "number" for name, _ in rule.hyperparameters}
+        self.kinds |= equation_kinds(expanded)
         self.lines = [Line(e.name, self.writer.equation(e.name, e.expression), self.kinds[e.name]) for e in self.live]
         nodes = [node for e in self.live for node in walk(e.expression)]
         self.symbols = {node.name for node in nodes if isinstance(node, Symbol)}

@@ -30,10 +30,8 @@ def reference(rule: Rule, problem: Problem, lr: float) -> Array:
     """Return where the interpreter is after each step: (steps, elements), up to where it hangs on the last bit of a gradient."""
     with np.errstate(all="ignore"):
         one, other = (_path(rule, problem, lr, nudge) for nudge in (1.0, 1 + 2.0**-51))
-        same = np.isclose(one, other, rtol=1e-10, atol=1e-10, equal_nan=True) & ~(
-            (np.abs(one) > LARGEST) & np.isfinite(one)
-        )
-        same = same.all(axis=1)
+        close = np.isclose(one, other, rtol=1e-10, atol=1e-10, equal_nan=True)
+        same = np.all(close & ~((np.abs(one) > LARGEST) & np.isfinite(one)), axis=1)
     path: Array = one[: len(one) if same.all() else int(np.argmin(same))]
     return path
 

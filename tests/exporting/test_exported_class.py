@@ -26,7 +26,7 @@ RULES = {
     "reducing": "s = 0.9 * prev(s) + norm(g); u = m / s",
     "numbers": "b = 0.9 * prev(b, 1); u = drop(g, 0.2) * (1 - b) + noise(0.01)",
 }
-LAST_BITS: dict[str, float] = {"rtol": 1e-6, "atol": 1e-7}
+LAST_BITS: dict[str, Any] = {"rtol": 1e-6, "atol": 1e-7}
 """Processors compute the last elements of a tensor by other instructions."""
 GRADIENTS = np.random.default_rng(0).standard_normal((6, 2, 3))
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ def test_torch_hub_loads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     rule = zoo()["powersign-cd"]
     folder = write_export(export_hub(rule, Provenance(name="powersign-cd")), tmp_path / "powersign")
     ours, theirs = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
-    optimizer = torch.hub.load(
+    optimizer: Any = torch.hub.load(
         str(folder), "powersign_cd", source="local", params=[ours], lr=0.1, decay_steps=5, beta=0.5
     )
     other = create_optimizer(rule, [theirs], lr=0.1, decay_steps=5, beta=0.5)
