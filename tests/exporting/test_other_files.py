@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
+import pkgutil
 import re
 from dataclasses import fields
 from importlib.resources import files
@@ -11,6 +14,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from neuropt import exporting
 from neuropt.exporting import TARGETS, Provenance, export_rule, from_json, write_export
 from neuropt.exporting.json_file import VERSION
 from search_space import RuleError, expand, parse_rule, same_rule, zoo
@@ -156,6 +160,11 @@ def test_facts_stay_where_they_are() -> None:
     assert [line for line in markdown.split("\n") if "heading" in line] == [
         r"- run: `a\n\\input{secrets}\r%'\n# heading`"
     ]
+
+
+@pytest.mark.parametrize("module", [module.name for module in pkgutil.iter_modules(exporting.__path__)])
+def test_examples_in_docstrings_are_true(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"neuropt.exporting.{module}")).failed == 0
 
 
 def test_an_unknown_target_lists_the_known() -> None:
