@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from neuropt.evaluating.grafting import grafted, read_pair
 from neuropt.evaluating.settings import check_axes, read_settings
 from neuropt.evaluating.tuning import Axis, Hyperparameters
 from neuropt.finding import find_rule
-from neuropt.optimizers.catalogue import named_optimizers
+from neuropt.optimizers.catalogue import NamedOptimizer, named_optimizers
 from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.searching.run_folder import run_config
 from neuropt.searching.source import searched_on
@@ -139,16 +140,27 @@ def _with_settings(text: str, name: str, axes: tuple[Axis, ...]) -> Contender:
     if name not in named_optimizers() and name not in zoo():
         raise ValueError(f"{text!r}: no optimizer is called {name!r}; `neuropt optimizers` lists all names")
     contender = named(name)
+    row = named_optimizers().get(name)
     if contender.rule is not None:
         check_axes(text, axes, dict(contender.rule.hyperparameters))
-    else:
-        row = named_optimizers()[name]
+    elif row is not None:
         numbers = {n for n, value in row.defaults.items() if isinstance(value, float) and n != "lr"}
         check_axes(text, axes, numbers)
-        for axis, values in axes:  # a value out of range is refused here, and not in a worker
-            for value in values:
-                row.create([torch.nn.Parameter(torch.zeros(1))], **row.arguments(1.0, 100), **{axis: value})
+    if row is not None:
+        _check_values(row, axes)
     return replace(contender, name=text, axes=axes)
+
+
+def _check_values(row: NamedOptimizer, axes: tuple[Axis, ...]) -> None:
+    """Refuse a value out of range here, as the class does, and not in a worker; torch's classes take betas as a pair."""
+    betas = row.defaults.get("betas")
+    for axis, values in axes:
+        for value in values:
+            given: dict[str, Any] = {axis: value}
+            if axis not in row.defaults and betas is not None and axis in ("beta1", "beta2"):
+                given = {"betas": (value, betas[1]) if axis == "beta1" else (betas[0], value)}
+            if set(given) <= set(row.defaults):
+                row.create([torch.nn.Parameter(torch.zeros(1))], **row.arguments(1.0, 100), **given)
 
 
 def check_names(contenders: Iterable[Contender]) -> None:

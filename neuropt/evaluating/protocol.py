@@ -174,7 +174,7 @@ def run_protocol(
                 _tuning(ask.study).tell(trial, children)
         if say is not None:
             count = sum(len(ask.rates) for ask in asked) * len(protocol.tune_seeds)
-            say(f"{task.name}: {_counted(ask.study for ask in asked)} tuned, {count} children")
+            say(f"{task.name}: {_counted(ask.study for ask in asked)} tuned, {count} child{'ren' * (count != 1)}")
     _report(studies, task, executor, protocol, form)
     if say is not None:
         left = (study for study in studies if study.report)

@@ -85,3 +85,30 @@ def test_updates_without_a_size_are_a_failure(text: str, reason: str) -> None:
 def test_a_rule_that_screening_would_not_train_is_evaluated_all_the_same() -> None:
     assert not screen(zoo()["bello-15"], TRAJECTORY).accepted
     assert update_scale(named("bello-15"), TRAJECTORY)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("adamw(beta2=2)", "beta"),
+        ("adamw(weight_decay=-1|0)", "weight_decay"),
+        ("adabound(final_lr=-1)", r"AdaBound\(final_lr=...\) must be a number >= 0"),
+        ("rmsprop(alpha=0.9|1.5)", "alpha"),
+        ("adamw(lr=1)", "lr is tuned for every optimizer; leave it out"),
+        ("adam(decay=1)", "there is no hyperparameter 'decay' that is a number; there are beta1, beta2, eps"),
+        ("adamm(beta2=0.9)", "no optimizer is called 'adamm'"),
+        ("graft(adam, adamm)", "no rule is called 'adamm'"),
+    ],
+)
+def test_values_that_an_optimizer_does_not_take_are_refused(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        find_contender(text)
+
+
+def test_values_are_set_in_the_rule_or_given_to_the_class() -> None:
+    task = get_task("digits-mlp")
+    adamw = find_contender("adamw(weight_decay=0.01|0.1)")
+    assert "weight_decay = 0.1\n" in (adamw.job(task, [0.1], hyperparameters=(("weight_decay", 0.1),)).rule or "")
+    bound = find_contender("adabound(final_lr=0.1|0.5)")
+    job = bound.job(task, [0.1], hyperparameters=(("final_lr", 0.5),))
+    assert (job.rule, job.optimizer, job.hyperparameters) == (None, "adabound", (("final_lr", 0.5),))
