@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neuropt.evaluating.evaluate import evaluate
     from neuropt.exporting import Provenance, export_rule
     from neuropt.finding import find_rule
+    from neuropt.reporting.report import write_report
     from neuropt.searching.search import run_search
     from neuropt.tables.table import Table
     from neuropt.tables.table_file import TableError, load_table
@@ -67,6 +68,7 @@ __all__ = [
     "simplify",
     "testing",
     "to_latex",
+    "write_report",
     "zoo",
 ]
 
@@ -80,6 +82,7 @@ _HOMES = {
     "neuropt.evaluating.evaluate": ("evaluate",),
     "neuropt.exporting": ("Provenance", "export_rule"),
     "neuropt.finding": ("find_rule",),
+    "neuropt.reporting.report": ("write_report",),
     "neuropt.searching.search": ("run_search",),
     "neuropt.tables.table": ("Table",),
     "neuropt.tables.table_file": ("TableError", "load_table"),
