@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from neuropt.reporting.blocks import Block, Command, Fact, Facts, Page, Section, Text
-from neuropt.reporting.evaluation_data import EvaluationData
-from neuropt.reporting.evaluation_figures import budget_figure, curves_figure, rates_figure
-from neuropt.reporting.evaluation_tables import cost_table, ranks_table, results_table, tuning_table
+from neuropt.reporting.evaluation_figures import curves_figure
+from neuropt.reporting.evaluation_records import EvaluationData
+from neuropt.reporting.evaluation_tables import against_table, cost_table, ranks_table, results_table, tuning_table
 from neuropt.reporting.measures import counted, listed
 from neuropt.reporting.overall_figures import grafting_figure, profile_figure, ranks_figure, schedules_figure
+from neuropt.reporting.tuning_figures import budget_figure, rates_figure
 
 
 def evaluation_page(data: EvaluationData) -> Page:
@@ -28,7 +29,9 @@ def evaluation_page(data: EvaluationData) -> Page:
                 _present(ranks_figure(data), ranks_table(data), profile_figure(data), grafting_figure(data)),
             ),
             Section(
-                "tasks", "Task by task", _present(curves_figure(data), results_table(data), schedules_figure(data))
+                "tasks",
+                "Task by task",
+                _present(curves_figure(data), results_table(data), against_table(data), schedules_figure(data)),
             ),
             Section("tuning", "Tuning", _present(rates_figure(data), tuning_table(data), budget_figure(data))),
             Section("cost", "Cost", [cost_table(data)]),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 from neuropt.reporting.blocks import Cell, Column, Table
-from neuropt.reporting.evaluation_data import EntryRow, EvaluationData
-from neuropt.reporting.evaluation_figures import basin, measure_of, sweeps
+from neuropt.reporting.evaluation_figures import measure_of
+from neuropt.reporting.evaluation_records import EntryRow, EvaluationData
 from neuropt.reporting.measures import Measure, counted, number
+from neuropt.reporting.tuning_figures import basin, sweeps
 
 NAMES = (Column("optimizer", numeric=False), Column("schedule", numeric=False), Column("task", numeric=False))
+"""Columns that say which entry a row is of; those of schedule and task are left out where there is only one."""
 SEEN = {"task": "seen in search", "family": "family seen in search"}
 
 
@@ -39,7 +39,7 @@ def ranks_table(data: EvaluationData) -> Table | None:
 def results_table(data: EvaluationData) -> Table:
     """Return what every entry came to on every task."""
     columns = (
-        *NAMES,
+        *_named(data)[0],
         Column("rank"),
         Column("final", meaning="validation metric at the end: median and quartiles"),
         Column("95 %", meaning="bootstrap interval of the median"),
@@ -48,8 +48,6 @@ def results_table(data: EvaluationData) -> Table:
         Column("test", meaning="median and quartiles; nothing was chosen by it"),
         Column("n", meaning="report seeds"),
         Column("diverged", meaning="of n, counted as the worst"),
-        Column("W / T / L", meaning="seeds won, tied and lost against the reference"),
-        Column("P(ahead)", meaning="probability of improvement over the reference, pairs of seeds"),
     )
     return Table(
         name="results",
@@ -58,23 +56,34 @@ def results_table(data: EvaluationData) -> Table:
         "learning rate. Diverged children "
         "count as the worst. Marked rows are of rules whose search saw the task or its family, which is no evidence.",
         columns=columns,
-        rows=[[*_names(row), *_results(row, measure_of(data.tasks[row.task]))] for row in data.rows],
+        rows=[[*_names(row, data), *_results(row, measure_of(data.tasks[row.task]))] for row in data.rows],
         marked=frozenset(i for i, row in enumerate(data.rows) if row.seen),
-        filtered=2,
+        filtered=_named(data)[1],
     )
 
 
-def _names(row: EntryRow) -> list[Cell]:
-    optimizer = Cell(row.optimizer, row.optimizer, SEEN.get(row.seen, ""))
-    return [optimizer, Cell(row.schedule, row.schedule), Cell(row.task, row.task)]
+def _named(data: EvaluationData) -> tuple[list[Column], int | None]:
+    """Return the columns that name an entry, and which of them is the task."""
+    several = (True, len(data.schedules) > 1, len(data.tasks) > 1)
+    columns = [column for column, there in zip(NAMES, several, strict=True) if there]
+    return columns, len(columns) - 1 if several[2] else None
+
+
+def _names(row: EntryRow, data: EvaluationData) -> list[Cell]:
+    cells = {
+        "optimizer": Cell(row.optimizer, row.optimizer, SEEN.get(row.seen, "")),
+        "schedule": Cell(row.schedule, row.schedule),
+        "task": Cell(row.task, row.task),
+    }
+    return [cells[column.title] for column in _named(data)[0]]
 
 
 def _results(row: EntryRow, measure: Measure) -> list[Cell]:
     rank = Cell("–" if row.rank is None else f"{row.rank:g}", row.rank)
     if row.failure or row.final.median is None:
         failed = Cell("failed", None, row.failure)
-        return [rank, failed, *(Cell("–"),) * 4, *_counts(row), Cell("–"), Cell("–")]
-    final, iqm, test, against = row.final, row.iqm, row.test, row.against
+        return [rank, failed, *(Cell("–"),) * 4, *_counts(row)]
+    final, iqm, test = row.final, row.iqm, row.test
     return [
         rank,
         Cell(f"{measure.show(final.median)} {measure.interval(final.q1, final.q3)}", final.median),
@@ -83,15 +92,51 @@ def _results(row: EntryRow, measure: Measure) -> list[Cell]:
         Cell(measure.show(row.best), row.best),
         Cell(f"{measure.show(test.median)} {measure.interval(test.q1, test.q3)}".replace(" –", ""), test.median),
         *_counts(row),
-        Cell("–")
-        if against is None
-        else Cell(f"{against.wins} / {against.ties} / {against.losses}", float(against.wins - against.losses)),
-        Cell("–") if against is None else Cell(number(against.improvement), against.improvement),
     ]
 
 
 def _counts(row: EntryRow) -> list[Cell]:
     return [Cell(str(row.n), row.n), Cell(str(row.diverged), row.diverged)]
+
+
+def against_table(data: EvaluationData) -> Table | None:
+    """Return every entry beside the reference, paired by seed."""
+    rows = []
+    for row in data.rows:
+        against, measure = row.against, measure_of(data.tasks[row.task])
+        if against is None:
+            continue
+        gap = against.difference
+        seeds = Cell(f"{against.wins} / {against.ties} / {against.losses}", float(against.wins - against.losses))
+        cells = [
+            seeds,
+            Cell(measure.show(gap.median), gap.median),
+            Cell(measure.interval(gap.low, gap.high), gap.low),
+            Cell(number(against.improvement), against.improvement),
+            Cell(number(against.p_holm), against.p_holm),
+            Cell(against.words, against.words),
+        ]
+        rows.append([*_names(row, data), *cells])
+    if not rows:
+        return None
+    return Table(
+        name="against",
+        title=f"Beside {data.protocol.get('reference', 'the reference')}",
+        sentence="Paired by seed, n in each row: won / tied / lost; the median difference, positive where the optimizer is "
+        "ahead, with its 95 % interval; "
+        "the probability of improvement; p of the signed-rank test with Holm's correction over tasks.",
+        columns=(
+            *_named(data)[0],
+            Column("won / tied / lost", meaning="seeds"),
+            Column("difference"),
+            Column("95 %", meaning="bootstrap interval of the median difference"),
+            Column("P(ahead)"),
+            Column("p, Holm"),
+            Column("in words", numeric=False),
+        ),
+        rows=rows,
+        filtered=_named(data)[1],
+    )
 
 
 def tuning_table(data: EvaluationData) -> Table:
@@ -103,7 +148,7 @@ def tuning_table(data: EvaluationData) -> Table:
         sweep, measure = found.get((row.task, (row.optimizer, row.schedule)), {}), measure_of(task)
         around = basin(sweep, task)
         width = None if around is None else around[1] / around[0]
-        others = json.dumps(row.hyperparameters, ensure_ascii=False)[1:-1].replace('"', "")
+        others = ", ".join(f"{name} = {value}" for name, value in row.hyperparameters.items())
         rate = Cell(f"{number(row.learning_rate)}{'^' * row.edge}", row.learning_rate)
         basin_cell = Cell("–" if width is None else "one rate" if width == 1 else f"× {width:.3g}", width)
         lost = sum(diverged for _, diverged, _ in sweep.values())
@@ -119,7 +164,7 @@ def tuning_table(data: EvaluationData) -> Table:
             Cell("–" if default is None else number(default.learning_rate), default and default.learning_rate),
             Cell("–" if default is None else measure.show(default.final.median), default and default.final.median),
         ]
-        rows.append([*_names(row), *cells])
+        rows.append([*_names(row, data), *cells])
     edges = " A learning rate with ^ is the lowest or highest tried; a better one may lie beyond." * any(
         r.edge for r in data.rows
     )
@@ -130,7 +175,7 @@ def tuning_table(data: EvaluationData) -> Table:
         "the factor between the ends of the "
         f"unbroken stretch of learning rates within 1 % of the best. Tuned and default are final medians over report seeds.{edges}",
         columns=(
-            *NAMES,
+            *_named(data)[0],
             Column("trials"),
             Column("lr", meaning="the best learning rate in tuning"),
             Column("others", numeric=False, meaning="other hyperparameters, tuned"),
@@ -141,7 +186,7 @@ def tuning_table(data: EvaluationData) -> Table:
             Column("default"),
         ),
         rows=rows,
-        filtered=2,
+        filtered=_named(data)[1],
     )
 
 
@@ -160,7 +205,7 @@ def cost_table(data: EvaluationData) -> Table:
             ]
         names = ("us_per_step", "state_bytes_per_parameter", "seconds_per_step", "steps", "gradients")
         costs = [Cell(number(row.cost.get(name)), row.cost.get(name)) for name in names]
-        rows.append([*_names(row), *soon, *costs])
+        rows.append([*_names(row, data), *soon, *costs])
     return Table(
         name="cost",
         title="How soon, and at what cost",
@@ -168,7 +213,7 @@ def cost_table(data: EvaluationData) -> Table:
         "a miss is infinite. n is beside each count. "
         "Microseconds are of the optimizer's own step, measured alone; bytes are what it keeps for a parameter.",
         columns=(
-            *NAMES,
+            *_named(data)[0],
             Column("target"),
             Column("reached"),
             Column("steps to it"),
@@ -180,7 +225,7 @@ def cost_table(data: EvaluationData) -> Table:
             Column("gradients", meaning="examples whose gradient was computed"),
         ),
         rows=rows,
-        filtered=2,
+        filtered=_named(data)[1],
     )
 
 

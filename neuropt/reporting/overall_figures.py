@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neuropt.reporting.blocks import Figure, Layout, Trace, View
-from neuropt.reporting.evaluation_data import EvaluationData
 from neuropt.reporting.evaluation_figures import SHOWN, measure_of, style
+from neuropt.reporting.evaluation_records import EvaluationData
 from neuropt.reporting.measures import counted
 
 
@@ -28,7 +28,7 @@ def ranks_figure(data: EvaluationData) -> Figure | None:
     if reach is not None:
         trace["error_x"] = {"type": "constant", "value": reach / 2, "thickness": 2, "width": 0, "color": "@1/0.55"}
     layout: Layout = {
-        "xaxis": {"title": "mean rank, 1 is best"},
+        "xaxis": {"title": "mean rank, 1 is best", "range": [0.6, len(ordered) + 0.4], "tickformat": "d"},
         "yaxis": {
             "tickvals": list(range(len(ordered))),
             "ticktext": [data.label(entry) for entry, _, _ in ordered],
@@ -116,7 +116,7 @@ def schedules_figure(data: EvaluationData) -> Figure | None:
         title="Schedules and optimizers",
         sentence=f"Median final validation metric over n = {max(row.n for row in data.rows)} report seeds of every optimizer "
         "under every schedule, each tuned "
-        "anew with the same budget. Darker is better.",
+        "anew with the same budget. The stronger the colour, the better.",
         views=views,
         rows=[
             {"task": r.task, "optimizer": r.optimizer, "schedule": r.schedule, "median": r.final.median, "n": r.n}
@@ -140,7 +140,7 @@ def grafting_figure(data: EvaluationData) -> Figure | None:
         title="Magnitudes and directions",
         sentence=f"Mean rank over n = {counted(grafting['tasks'], 'task')} of each optimizer's step length (rows) in another "
         "one's direction (columns). "
-        f"Darker is better. {grafting['words']}".strip(),
+        f"The stronger the colour, the better. {grafting['words']}".strip(),
         views=(View([trace], _grid("direction", "magnitude")),),
         rows=[
             {"magnitude": m, "direction": d, "mean_rank": rank}

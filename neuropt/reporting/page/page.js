@@ -185,6 +185,7 @@
   addEventListener("beforeprint", () => { printing = true; applyTheme(); document.querySelectorAll(".plot").forEach((p) => window.Plotly && Plotly.Plots.resize(p)); });
   addEventListener("afterprint", () => { printing = false; applyTheme(); });
   if (themes.includes(stored.get())) chosen = stored.get();
+  document.querySelectorAll("select[data-table]").forEach((select) => { select.selectedIndex = 1; filter(select); });
   readFigures();
   applyTheme();
   loadPlotly().then(drawAll, () => {
