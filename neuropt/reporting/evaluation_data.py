@@ -43,6 +43,11 @@ def read_evaluation(folder: Path) -> EvaluationData:
         )
     provenance = _json(folder / PROVENANCE) if (folder / PROVENANCE).is_file() else {}
     values = _reading(folder / SUMMARY, lambda: _summary(summary))
+    strange = [row.task for row in values["rows"] if row.task not in values["tasks"]]
+    if strange:
+        raise ValueError(
+            f"{folder / SUMMARY} is damaged: a row is of task {strange[0]!r:.60}, which is not among its tasks"
+        )
     return EvaluationData(
         folder=folder,
         command=str(provenance.get("command", "")),
@@ -61,7 +66,7 @@ def _reading(path: Path, read: Callable[[], Read]) -> Read:
     """Turn whatever is not as described into one line that names the file."""
     try:
         return read()
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{path} is damaged, or not of an evaluation: {what:.200}") from None
 
@@ -233,6 +238,8 @@ def _grafting(grafting: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
 
 def _child(line: dict[str, str]) -> ChildRow:
     rate = _known(_cell(line["learning_rate"]), "learning_rate")
+    if rate <= 0:
+        raise ValueError(f"learning_rate must be positive, but is {rate}")
     trial = int(line["trial"]) if line["trial"] else None
     names = line["task"], line["optimizer"], line["schedule"], line["phase"]
     return ChildRow(*names, trial, rate, line["diverged"] == "1", _cell(line["final"]))

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from neuropt.reporting.tables import shortened
+
+ROOM = 26
+"""Letters of a name in a figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,19 @@ class EvaluationData:
         """Schedules, in the order of the rows."""
         return list(dict.fromkeys(row.schedule for row in self.rows))
 
+    @cached_property
+    def short_names(self) -> dict[str, str]:
+        """Optimizers as figures call them: `adamw(...)`, and the middle of long rules left out; no two alike."""
+        names: dict[str, str] = {}
+        for optimizer in dict.fromkeys(row.optimizer for row in self.rows):
+            stem = optimizer.partition("(")[0]
+            plain = stem.isidentifier() and optimizer.endswith(")")
+            short = f"{stem}(...)" if plain and "=" in optimizer else shortened(optimizer, ROOM)
+            alike = sum(other == short for other in names.values())
+            names[optimizer] = short if not alike else f"{shortened(optimizer, ROOM - 5)} [{len(names) + 1}]"
+        return names
+
     def label(self, entry: Entry) -> str:
-        """Return what an entry is called: without its schedule where there is only one."""
-        return entry[0] if len(self.schedules) <= 1 else f"{entry[0]}, {entry[1]}"
+        """Return what a figure calls an entry: without its schedule where there is only one."""
+        name = self.short_names.get(entry[0], shortened(entry[0], ROOM))
+        return name if len(self.schedules) <= 1 else f"{name}, {entry[1]}"

@@ -79,8 +79,8 @@ def _highlights(data: EvaluationData, optimizers: list[str]) -> list[Fact]:
     )
     facts.append(Fact("children", f"{len(data.children):,}", "tuning and report"))
     if ranks:
-        (name, _), rank, tasks = ranks[0]
-        facts.append(Fact("first mean rank", f"{rank:.2f}", f"{name}, n = {counted(tasks, 'task')}"))
+        entry, rank, tasks = ranks[0]
+        facts.append(Fact("first mean rank", f"{rank:.2f}", f"{data.label(entry)}, n = {counted(tasks, 'task')}"))
     return facts
 
 

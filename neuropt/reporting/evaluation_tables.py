@@ -41,13 +41,13 @@ def results_table(data: EvaluationData) -> Table:
     columns = (
         *_named(data)[0],
         Column("rank"),
+        Column("n", meaning="report seeds"),
+        Column("div.", meaning="diverged children of n, counted as the worst"),
         Column("final", meaning="validation metric at the end: median and quartiles"),
         Column("95 %", meaning="bootstrap interval of the median"),
         Column("IQM", meaning="interquartile mean, with its 95 % interval"),
         Column("best", meaning="median over seeds of the best value at any evaluation"),
         Column("test", meaning="median and quartiles; nothing was chosen by it"),
-        Column("n", meaning="report seeds"),
-        Column("diverged", meaning="of n, counted as the worst"),
     )
     return Table(
         name="results",
@@ -82,16 +82,16 @@ def _results(row: EntryRow, measure: Measure) -> list[Cell]:
     rank = Cell("–" if row.rank is None else f"{row.rank:g}", row.rank)
     if row.failure or row.final.median is None:
         failed = Cell("failed", None, row.failure)
-        return [rank, failed, *(Cell("–"),) * 4, *_counts(row)]
+        return [rank, *_counts(row), failed, *(Cell("–"),) * 4]
     final, iqm, test = row.final, row.iqm, row.test
     return [
         rank,
+        *_counts(row),
         Cell(f"{measure.show(final.median)} {measure.interval(final.q1, final.q3)}", final.median),
         Cell(measure.interval(final.low, final.high), final.low),
         Cell(f"{measure.show(iqm.median)} {measure.interval(iqm.low, iqm.high)}".replace(" –", ""), iqm.median),
         Cell(measure.show(row.best), row.best),
         Cell(f"{measure.show(test.median)} {measure.interval(test.q1, test.q3)}".replace(" –", ""), test.median),
-        *_counts(row),
     ]
 
 

@@ -41,7 +41,8 @@ class Measure:
         """
         if value is None:
             return "–"
-        shown = f"{value * self.factor:.{self.digits}f}" if self.digits is not None else number(value * self.factor)
+        scaled = value * self.factor
+        shown = number(scaled) if self.digits is None else f"{scaled:.{self.digits}f}".replace("-", MINUS)
         return shown + self.unit * unit
 
     def interval(self, low: float | None, high: float | None) -> str:
@@ -53,17 +54,21 @@ class Measure:
         return "failed" if found is None else f"{self.show(found.median)} {self.interval(found.q1, found.q3)}"
 
 
+MINUS = "\N{MINUS SIGN}"
 ACCURACY = Measure("accuracy", " %", 100.0, 2)
 LOSS = Measure("loss")
 
 
 def number(value: float | None) -> str:
-    """Return a number to four significant digits, with the sign that typography has for minus.
+    """Return a number to four significant digits, with the minus of typography.
 
     >>> number(-0.00012345), number(12.0), number(None), number(1e12)
     ('−0.0001235', '12', '–', '1e+12')
     """
-    return "–" if value is None else f"{value:.4g}".replace("-", "−", 1) if value < 0 else f"{value:.4g}"
+    if value is None:
+        return "–"
+    sign = MINUS if value < 0 else ""
+    return f"{sign}{abs(value):.4g}"
 
 
 def counted(count: int, noun: str, nouns: str | None = None) -> str:

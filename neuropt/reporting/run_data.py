@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from neuropt.config import SearchConfig
+from neuropt.config import Reward, SearchConfig
 from neuropt.evaluating.row import Row
 from neuropt.searching.ledger import Environment, FoundRule, Ledger, open_ledger
 from neuropt.searching.ledger_file import damaged, speaking
@@ -141,7 +141,7 @@ def read_run(folder: Path) -> RunData:
             best=best,
             children={found.proposal: reader.children(found.proposal) for found in best},
             tuning=_tuning(works),
-            finalists=finalist_rows(ledger),
+            finalists=reader.finalists(),
             cost=reader.cost(works),
         )
 
@@ -186,16 +186,27 @@ class _Reader:
     def children(self, proposal: int) -> list[Child]:
         columns = "learning_rate, seed, status, steps, train_loss, loss, accuracy"
         rows = self.rows(f"SELECT {columns} FROM children WHERE proposal = ? ORDER BY learning_rate, seed", proposal)
-        for row in rows:
-            if not isinstance(row[0], float) or not all(isinstance(value, float | None) for value in row[4:]):
-                raise damaged(self.ledger.path, f"a child of proposal {proposal}")
-        return [Child(*row) for row in rows]
+        children = [Child(*row) for row in rows]
+        if not all(_is_child(child) for child in children):
+            raise damaged(self.ledger.path, f"a child of proposal {proposal}")
+        return children
 
     def works(self) -> list[tuple[Work, Done]]:
         try:
-            return [(Work.from_json(work), Done.from_json(done)) for work, done in self.ledger.works().items()]
+            found = [(Work.from_json(work), Done.from_json(done)) for work, done in self.ledger.works().items()]
+            children = [c for _, done in found for job in done.trained for row in job.children for c in row]
+            sound = all(_is_child(c) for c in children) and all(_is_number(done.seconds) for _, done in found)
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise damaged(self.ledger.path, "a result of the finalists (table works)") from None
+            sound = False
+        if not sound:
+            raise damaged(self.ledger.path, "a result of the finalists (table works)")
+        return found
+
+    def finalists(self) -> list[Row]:
+        rows = finalist_rows(self.ledger)
+        if not all(_is_row(row) for row in rows):
+            raise damaged(self.ledger.path, "the table of finalists")
+        return rows
 
     def cost(self, works: Sequence[tuple[Work, Done]]) -> Cost:
         trials = self.rows("SELECT seconds, device FROM told")
@@ -214,6 +225,31 @@ class _Reader:
             finalist_children=len(finalists),
             finalist_steps=sum(child.steps for child in finalists),
         )
+
+
+def _is_number(value: object, optional: bool = False) -> bool:
+    return (optional and value is None) or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_child(child: Child) -> bool:
+    numbers = (child.loss, child.accuracy, child.test_loss, child.test_accuracy)
+    known = _is_number(child.learning_rate) and child.learning_rate > 0 and isinstance(child.steps, int)
+    return known and _is_number(child.train_loss) and all(_is_number(value, optional=True) for value in numbers)
+
+
+def _is_row(row: Row) -> bool:
+    """Whether a row of the table holds what its fields say; JSON may hold anything."""
+    spreads = [spread for spread in (row.accuracy, row.loss, row.test_accuracy, row.test_loss) if spread is not None]
+    numbers = [value for s in spreads for value in (s.median, s.q1, s.q3)] + [
+        row.rates,
+        row.tune_seeds,
+        row.n,
+        row.diverged,
+    ]
+    some = [value for s in spreads for value in (s.low, s.high)] + [row.learning_rate]
+    texts = [row.task, row.optimizer, row.schedule, *([row.rule] if row.rule is not None else [])]
+    sound = all(map(_is_number, numbers)) and all(_is_number(value, optional=True) for value in some)
+    return sound and row.metric in get_args(Reward) and all(isinstance(text, str) for text in texts)
 
 
 def _tuning(works: Sequence[tuple[Work, Done]]) -> dict[str, dict[float, list[Child]]]:

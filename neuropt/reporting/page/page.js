@@ -47,7 +47,7 @@
       ticks: "outside", ticklen: 4, tickcolor: variable("--line"), title: { standoff: 10 } };
     const base = {
       font: { family: getComputedStyle(document.body).fontFamily, size: narrow ? 11 : 12.5, color: variable("--ink") },
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 48, r: 10, t: 12, b: 40 },
+      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 48, r: 16, t: 12, b: 40 },
       legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom", xanchor: "left", font: { size: narrow ? 10.5 : 12 } },
       hoverlabel: { bgcolor: variable("--raised"), bordercolor: variable("--line"), font: { color: variable("--ink") }, align: "left" },
       hovermode: "closest", dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
