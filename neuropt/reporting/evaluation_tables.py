@@ -114,7 +114,6 @@ def against_table(data: EvaluationData) -> Table | None:
             Cell(measure.interval(gap.low, gap.high), gap.low),
             Cell(number(against.improvement), against.improvement),
             Cell(number(against.p_holm), against.p_holm),
-            Cell(against.words, against.words),
         ]
         rows.append([*_names(row, data), *cells])
     if not rows:
@@ -132,7 +131,6 @@ def against_table(data: EvaluationData) -> Table | None:
             Column("95 %", meaning="bootstrap interval of the median difference"),
             Column("P(ahead)"),
             Column("p, Holm"),
-            Column("in words", numeric=False),
         ),
         rows=rows,
         filtered=_named(data)[1],

@@ -79,12 +79,14 @@ def profile_figure(data: EvaluationData) -> Figure | None:
         "yaxis": {"title": "share of tasks, %", "range": [-2, 103]},
     }
     tasks = max((n for _, _, n in data.ranks), default=len(data.tasks))
+    what = (
+        data.profile_words
+        or f"The share of n = {counted(tasks, 'task')} on which an entry is within τ times the best entry."
+    )
     return Figure(
         name="profile",
         title="Performance profile",
-        sentence=f"Share of n = {counted(tasks, 'task')} on which an entry comes within a factor τ of the best entry; at τ = "
-        "1 the share of tasks that "
-        f"it wins. Higher is better at every τ. {data.profile_words}".strip(),
+        sentence=f"{what} Higher is better at every τ; at τ = 1 stands the share of tasks on which an entry is the best itself.",
         views=(View(traces, layout),),
         rows=[
             {"optimizer": e[0], "schedule": e[1], "tau": tau, "share": one}
@@ -109,7 +111,9 @@ def schedules_figure(data: EvaluationData) -> Figure | None:
         measure = measure_of(task)
         z = [[measure.scaled(medians.get((o, s))) for s in data.schedules] for o in optimizers]
         text = [[measure.show(medians.get((o, s))) for s in data.schedules] for o in optimizers]
-        trace = _heat(data.schedules, optimizers, z, text, measure.axis, task.higher_is_better)
+        trace = _heat(
+            data.schedules, [data.short_names[o] for o in optimizers], z, text, measure.axis, task.higher_is_better
+        )
         views.append(View([trace], _grid("schedule", "optimizer"), (name,)))
     return Figure(
         name="schedules",

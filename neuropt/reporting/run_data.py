@@ -232,9 +232,10 @@ def _is_number(value: object, optional: bool = False) -> bool:
 
 
 def _is_child(child: Child) -> bool:
-    numbers = (child.loss, child.accuracy, child.test_loss, child.test_accuracy)
+    # SQLite keeps NaN as NULL, such as the training loss of a child from a table
+    numbers = (child.train_loss, child.loss, child.accuracy, child.test_loss, child.test_accuracy)
     known = _is_number(child.learning_rate) and child.learning_rate > 0 and isinstance(child.steps, int)
-    return known and _is_number(child.train_loss) and all(_is_number(value, optional=True) for value in numbers)
+    return known and all(_is_number(value, optional=True) for value in numbers)
 
 
 def _is_row(row: Row) -> bool:

@@ -111,10 +111,9 @@
   }
 
   function filter(select) {
-    const column = Number(select.dataset.column);
-    for (const row of document.getElementById(select.dataset.table).tBodies[0].rows) {
-      row.hidden = select.value !== "" && row.cells[column].textContent !== select.value;
-    }
+    const column = Number(select.dataset.column), table = document.getElementById(select.dataset.table);
+    for (const row of table.rows) row.cells[column].hidden = select.value !== "";
+    for (const row of table.tBodies[0].rows) row.hidden = select.value !== "" && row.cells[column].textContent !== select.value;
   }
 
   document.addEventListener("click", (event) => {
