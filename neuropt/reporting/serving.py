@@ -67,9 +67,10 @@ class LivePage:
     def _state(self) -> object:
         found = []
         for path in sorted(self.folder.iterdir()):
-            with suppress(FileNotFoundError):  # SQLite's own files come and go
+            with suppress(FileNotFoundError):  # SQLite's own files come and go, also with those who only read
                 about = path.stat()
-                found.append((path.name, about.st_mtime_ns, about.st_size))
+                if about.st_size and not path.name.endswith("-shm"):
+                    found.append((path.name, about.st_mtime_ns, about.st_size))
         is_run = (self.folder / LEDGER).is_file()
         return found, run_status(self.folder).state if is_run else None  # a killed search changes no file
 

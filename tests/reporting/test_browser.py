@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ import pytest
 
 from neuropt.reporting.report import write_report
 from tests.reporting.folders import Written
-from tests.reporting.test_serving import SEARCH, served
+from tests.reporting.test_serving import searching, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -41,7 +40,7 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="module", params=["search", "evaluation"])
+@pytest.fixture(scope="module", params=["search", pytest.param("evaluation", marks=pytest.mark.slow)])
 def report(
     request: pytest.FixtureRequest, run: Path, evaluation: Written, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
@@ -83,8 +82,10 @@ def test_a_report_is_drawn_without_an_error_and_without_a_network(browser: Brows
     assert min(boxes) > 300, "a plot has room"
     picture(page, report, "light")
     assert wrong == []
+    page.context.close()
 
 
+@pytest.mark.slow
 def test_a_browser_refuses_a_script_that_is_not_ours(browser: Browser, report: Path, tmp_path: Path) -> None:
     text = report.read_text(encoding="utf-8")
     changed = tmp_path / "changed.html"
@@ -94,8 +95,10 @@ def test_a_browser_refuses_a_script_that_is_not_ours(browser: Browser, report: P
     page, wrong = opened(browser, changed.as_uri())
     assert page.title() != "taken"
     assert any("Content Security Policy" in message for message in wrong)
+    page.context.close()
 
 
+@pytest.mark.slow
 def test_tables_sort_by_any_column_with_mouse_and_keyboard(browser: Browser, report: Path) -> None:
     page, wrong = opened(browser, report.as_uri())
     for table in page.locator("table").all():
@@ -118,8 +121,10 @@ def test_tables_sort_by_any_column_with_mouse_and_keyboard(browser: Browser, rep
                 assert [order for order, _ in up[len(values) :]] == [None] * (len(up) - len(values)), "absent ones last"
             assert sorted(map(str, up)) == sorted(map(str, down)), "no row is lost"
     assert wrong == []
+    page.context.close()
 
 
+@pytest.mark.slow
 def test_what_is_picked_is_shown(browser: Browser, report: Path) -> None:
     page, wrong = opened(browser, report.as_uri())
     for select in page.locator("select[data-figure]").all():
@@ -135,8 +140,10 @@ def test_what_is_picked_is_shown(browser: Browser, report: Path) -> None:
         select.select_option("")
         assert 0 < of_one < rows.locator("visible=true").count() == rows.count()
     assert wrong == []
+    page.context.close()
 
 
+@pytest.mark.slow
 def test_dark_is_dark_and_light_is_light(browser: Browser, report: Path) -> None:
     for scheme, is_dark in (("light", False), ("dark", True)):
         page, wrong = opened(browser, report.as_uri(), color_scheme=scheme)
@@ -155,6 +162,7 @@ def test_dark_is_dark_and_light_is_light(browser: Browser, report: Path) -> None
         page.context.close()
 
 
+@pytest.mark.slow
 def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser, report: Path) -> None:
     page, wrong = opened(browser, report.as_uri(), PHONE, has_touch=True, is_mobile=True)
     picture(page, report, "phone")
@@ -168,8 +176,10 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser, re
     assert sizes
     assert max(sizes) <= PHONE
     assert wrong == []
+    page.context.close()
 
 
+@pytest.mark.slow
 def test_all_of_it_is_printed_in_light(browser: Browser, report: Path, tmp_path: Path) -> None:
     page, wrong = opened(browser, report.as_uri(), color_scheme="dark")
     page.emulate_media(media="print")
@@ -183,8 +193,10 @@ def test_all_of_it_is_printed_in_light(browser: Browser, report: Path, tmp_path:
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert wrong == []
+    page.context.close()
 
 
+@pytest.mark.slow
 def test_everything_that_acts_is_reached_by_keyboard(browser: Browser, report: Path) -> None:
     page, wrong = opened(browser, report.as_uri())
     wanted = page.evaluate(
@@ -197,22 +209,19 @@ def test_everything_that_acts_is_reached_by_keyboard(browser: Browser, report: P
         reached.add(page.evaluate("[...document.querySelectorAll('*')].indexOf(document.activeElement)"))
     assert len(reached) >= wanted
     assert wrong == []
+    page.context.close()
 
 
 @pytest.mark.slow
 def test_a_served_page_follows_a_search(browser: Browser, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    search = subprocess.Popen([*SEARCH, "--rules", "300", "--run", str(folder)], stdout=subprocess.PIPE, text=True)
-    assert search.stdout is not None
-    search.stdout.readline()  # the ledger is there
-    with served(folder) as (server, port):
+    with searching(folder, 300) as search, served(folder) as (server, port):
         page, wrong = opened(browser, f"http://127.0.0.1:{port}/", offline=False)
-        page.locator("#theme").scroll_into_view_if_needed()
-        search.wait(120)
-        page.wait_for_function("document.querySelector('.subtitle').textContent.includes('finished')", timeout=30_000)
+        search.wait(240)
+        page.wait_for_selector(".subtitle:has-text('finished')", timeout=60_000)
         assert "300" in page.locator(".highlights").inner_text()
         assert page.locator(".plot .main-svg").count() > 0, "drawn anew"
         assert wrong == []
         server.kill()
-        page.wait_for_function("document.getElementById('live').textContent === 'no longer connected'", timeout=30_000)
-    search.communicate()
+        page.wait_for_selector("#live:has-text('no longer connected')", timeout=60_000)
+        page.context.close()
