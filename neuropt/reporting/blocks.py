@@ -6,7 +6,7 @@ In traces a text such as "@1" or "@ink/0.2" names a colour of the page, the seco
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,6 +14,8 @@ Trace = dict[str, Any]
 """A trace of plotly, as JSON."""
 Layout = dict[str, Any]
 """A layout of plotly, as JSON."""
+Line = dict[str, Any]
+"""A line of a figure's data: column -> text or number."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Figure:
     title: str
     sentence: str
     views: Sequence[View]
-    rows: Sequence[Mapping[str, object]]
+    rows: Sequence[Line]
     pickers: tuple[str, ...] = ()
     height: int = 400
 

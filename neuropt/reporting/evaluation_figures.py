@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from neuropt.reporting.blocks import Figure, Layout, Trace, View
+from neuropt.reporting.blocks import Figure, Layout, Line, Trace, View
 from neuropt.reporting.evaluation_records import Entry, EvaluationData, Point, TaskFacts
 from neuropt.reporting.measures import ACCURACY, LOSS, Measure
 
@@ -48,7 +48,7 @@ def curves_figure(data: EvaluationData) -> Figure | None:
             found[point.task, (point.optimizer, point.schedule)].append(point)
     if not found:
         return None
-    rows: list[dict[str, object]] = []
+    rows: list[Line] = []
     views = []
     for name, task in data.tasks.items():
         lines = [(e, _band(found[name, e], task)) for e in entries_of(data, name) if (name, e) in found]
@@ -63,7 +63,7 @@ def curves_figure(data: EvaluationData) -> Figure | None:
             views.append(View(traces, _curve_layout(task, axis, values), (name, axis)))
         for e, band in lines:
             rows += _band_rows(name, e, band, seconds[e])
-    n = max(int(str(row["n"])) for row in rows)
+    n = max(row["n"] for row in rows)
     return Figure(
         name="curves",
         title="Learning curves",
@@ -126,10 +126,10 @@ def _curve_layout(task: TaskFacts, axis: str, values: Sequence[float]) -> Layout
     return {"xaxis": {"title": "steps" if axis == "steps" else "seconds of training"}, "yaxis": y}
 
 
-def _band_rows(task: str, entry: Entry, band: Band, seconds: float | None) -> Iterator[dict[str, object]]:
+def _band_rows(task: str, entry: Entry, band: Band, seconds: float | None) -> Iterator[Line]:
     steps, *quartiles, n = band
     for step, q1, median, q3 in zip(steps.tolist(), *(q.tolist() for q in quartiles), strict=True):
-        head = {"task": task, "optimizer": entry[0], "schedule": entry[1], "step": step}
+        head: Line = {"task": task, "optimizer": entry[0], "schedule": entry[1], "step": step}
         yield head | {
             "seconds": None if seconds is None else step * seconds,
             "median": median,

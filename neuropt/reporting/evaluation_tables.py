@@ -159,8 +159,11 @@ def tuning_table(data: EvaluationData) -> Table:
             basin_cell,
             Cell(f"{lost} of {tried}" if tried else "–", lost / tried if tried else None),
             Cell(measure.show(row.final.median), row.final.median),
-            Cell("–" if default is None else number(default.learning_rate), default and default.learning_rate),
-            Cell("–" if default is None else measure.show(default.final.median), default and default.final.median),
+            Cell("–" if default is None else number(default.learning_rate), default.learning_rate if default else None),
+            Cell(
+                "–" if default is None else measure.show(default.final.median),
+                default.final.median if default else None,
+            ),
         ]
         rows.append([*_names(row, data), *cells])
     edges = " A learning rate with ^ is the lowest or highest tried; a better one may lie beyond." * any(

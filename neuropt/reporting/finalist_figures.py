@@ -8,7 +8,7 @@ from statistics import fmean
 
 from neuropt.evaluating.row import WORST_ACCURACY, Row, value
 from neuropt.evaluating.statistics import Spread
-from neuropt.reporting.blocks import Figure, Layout, Trace, View
+from neuropt.reporting.blocks import Figure, Layout, Line, Trace, View
 from neuropt.reporting.measures import Measure, counted
 from neuropt.reporting.run_data import RunData, one_line
 from neuropt.training.children import Child
@@ -92,12 +92,17 @@ def _dots(rows: Sequence[tuple[int, Row]], split: str, found: bool, measure: Mea
     }
 
 
-def _finalist_rows(rows: Sequence[Row]) -> Iterator[dict[str, object]]:
+def _finalist_rows(rows: Sequence[Row]) -> Iterator[Line]:
     for position, row in enumerate(rows, 1):
         for split in ("validation", "test"):
             if (s := _of(row, split)) is not None:
-                head = {"position": position, "optimizer": row.optimizer, "rule": row.rule, "found": int(row.searched)}
-                spread = {"n": row.n, "median": s.median, "q1": s.q1, "q3": s.q3, "low": s.low, "high": s.high}
+                head: Line = {
+                    "position": position,
+                    "optimizer": row.optimizer,
+                    "rule": row.rule,
+                    "found": int(row.searched),
+                }
+                spread: Line = {"n": row.n, "median": s.median, "q1": s.q1, "q3": s.q3, "low": s.low, "high": s.high}
                 yield head | {"split": split, "learning_rate": row.learning_rate, "diverged": row.diverged} | spread
 
 
@@ -147,7 +152,7 @@ def _curves(data: RunData) -> dict[str, Mapping[float, Sequence[Child]]]:
         if data.finalists:
             named = {row.optimizer: data.tuning.get(_work_name(row, data)) for row in [*found, *others]}
             return {name: rates for name, rates in named.items() if rates}
-    curves = {}
+    curves: dict[str, Mapping[float, Sequence[Child]]] = {}
     for rule in data.best[:CURVES]:
         ended = [child for child in data.children[rule.proposal] if child.status != "stopped"]
         rates = sorted({child.learning_rate for child in ended})
@@ -168,19 +173,17 @@ def _work_name(row: Row, data: RunData) -> str:
     return one_line(zoo()[row.optimizer].text)
 
 
-def _rate_rows(
-    name: str, rates: Mapping[float, Sequence[Child]], metric: str, worst: float
-) -> Iterator[dict[str, object]]:
+def _rate_rows(name: str, rates: Mapping[float, Sequence[Child]], metric: str, worst: float) -> Iterator[Line]:
     means = {rate: fmean(value(child, metric, worst) for child in children) for rate, children in rates.items()}
     best = (max if metric == "accuracy" else min)(means, key=lambda rate: means[rate])
     for rate, children in rates.items():
         diverged = sum(child.status == "diverged" for child in children)
         mean = means[rate] if math.isfinite(means[rate]) else None
-        line = {"curve": name, "learning_rate": rate, "multiple_of_best": rate / best, "n": len(children)}
+        line: Line = {"curve": name, "learning_rate": rate, "multiple_of_best": rate / best, "n": len(children)}
         yield line | {"diverged": diverged, f"mean_{metric}": mean}
 
 
-def _rate_traces(i: int, name: str, rows: Sequence[dict[str, object]], measure: Measure) -> Iterator[Trace]:
+def _rate_traces(i: int, name: str, rows: Sequence[Line], measure: Measure) -> Iterator[Trace]:
     mine = [row for row in rows if row["curve"] == name]
     metric = next(column for column in mine[0] if column.startswith("mean_"))
     whole = [row for row in mine if row["diverged"] == 0 or row[metric] is not None]
@@ -191,7 +194,7 @@ def _rate_traces(i: int, name: str, rows: Sequence[dict[str, object]], measure: 
         "name": name,
         "legendgroup": name,
         "x": [row["multiple_of_best"] for row in whole],
-        "y": [measure.scaled(row[metric]) for row in whole],  # type: ignore[arg-type]  # a number or None
+        "y": [measure.scaled(row[metric]) for row in whole],
         "text": [f"{row['learning_rate']:.3g}" for row in whole],
         "line": {"color": colour, "width": 1.8, "dash": DASHES[i % 8]},
         "marker": {"size": 7, "symbol": SYMBOLS[i % 8]},
@@ -199,7 +202,7 @@ def _rate_traces(i: int, name: str, rows: Sequence[dict[str, object]], measure: 
     }
     lost = [row for row in mine if row["diverged"]]
     if lost:
-        lowest = [measure.scaled(row[metric]) for row in rows if row[metric] is not None]  # type: ignore[arg-type]
+        lowest = [row[metric] * measure.factor for row in rows if row[metric] is not None]
         yield {
             "type": "scatter",
             "mode": "markers",

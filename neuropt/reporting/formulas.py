@@ -48,7 +48,7 @@ def to_mathml(rule: Rule) -> str:
 
 def _converted(latex: str) -> ElementTree.Element:
     words = _WORD.sub(lambda word: rf"\text{{{word[1].replace(chr(92) + '_', '_')}}}", latex)
-    element = convert_to_element(words)
+    element: ElementTree.Element = convert_to_element(words)
     for inner in element.iter():
         inner.text = None if inner.text is None else unescape(inner.text)  # it writes signs as references to characters
     _set_words_apart(element)

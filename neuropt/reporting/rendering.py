@@ -20,7 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 import neuropt
-from neuropt.reporting.blocks import Page, Section
+from neuropt.reporting.blocks import Figure, Page, Section
 
 GENERATOR = '<meta name="generator" content="neuropt'
 """By which a report is known as ours."""
@@ -52,10 +52,10 @@ def render_main(page: Page) -> Markup:
 
 def _data(sections: list[Section]) -> Markup:
     """Return the figures as JSON that can stand in a script element."""
+    blocks = [block for section in sections for block in section.blocks if isinstance(block, Figure)]
     figures = {
-        figure.name: [{"choice": v.choice, "traces": plain(v.traces), "layout": plain(v.layout)} for v in figure.views]
-        for figure in (block for section in sections for block in section.blocks)
-        if figure.kind == "figure"
+        block.name: [{"choice": v.choice, "traces": plain(v.traces), "layout": plain(v.layout)} for v in block.views]
+        for block in blocks
     }
     text = json.dumps(figures, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -174,7 +174,7 @@ class _Reader:
         return [Asked(p.id, p.tokens, status(p.id, p.status), p.reason) for p in sorted(found, key=lambda p: p.id)]
 
     def updates(self) -> list[tuple[int, Mapping[str, float]]]:
-        found = []
+        found: list[tuple[int, Mapping[str, float]]] = []
         for number, text in self.rows("SELECT number, metrics FROM updates ORDER BY number"):
             try:
                 metrics = {str(name): float(value) for name, value in json.loads(text).items()}
@@ -197,7 +197,7 @@ class _Reader:
             children = [c for _, done in found for job in done.trained for row in job.children for c in row]
             sound = all(_is_child(c) for c in children) and all(_is_number(done.seconds) for _, done in found)
         except (ValueError, TypeError, KeyError, AttributeError):
-            sound = False
+            found, sound = [], False
         if not sound:
             raise damaged(self.ledger.path, "a result of the finalists (table works)")
         return found

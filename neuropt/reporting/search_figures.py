@@ -7,7 +7,7 @@ from itertools import accumulate
 
 import numpy as np
 
-from neuropt.reporting.blocks import Figure, Layout, Trace, View
+from neuropt.reporting.blocks import Figure, Layout, Line, Trace, View
 from neuropt.reporting.measures import Measure, counted
 from neuropt.reporting.run_data import Asked, RunData
 from search_space import SearchSpace
@@ -117,15 +117,13 @@ def _reward_traces(
     ]
 
 
-def _reward_rows(
-    data: RunData, best: Sequence[float], bands: Sequence[tuple[range, np.ndarray]]
-) -> Iterator[dict[str, object]]:
+def _reward_rows(data: RunData, best: Sequence[float], bands: Sequence[tuple[range, np.ndarray]]) -> Iterator[Line]:
     trained = [one for one in data.told if one.trained]
     for number, (window, quantiles) in enumerate(bands, 1):
-        named = {f"window_q{int(100 * q)}": float(value) for q, value in zip(QUANTILES, quantiles, strict=True)}
+        named: Line = {f"window_q{int(100 * q)}": float(value) for q, value in zip(QUANTILES, quantiles, strict=True)}
         for i in window:
             one = trained[i]
-            head = {"rule": i + 1, "proposal": one.proposal, "reward": one.reward, "best_so_far": best[i]}
+            head: Line = {"rule": i + 1, "proposal": one.proposal, "reward": one.reward, "best_so_far": best[i]}
             yield head | {"window": number} | named
 
 
@@ -134,10 +132,10 @@ def shares_figure(data: RunData) -> Figure | None:
     if not data.asked:
         return None
     parts = windows(len(data.asked))
-    rows: list[dict[str, object]] = []
+    rows: list[Line] = []
     for window in parts:
         inside = [one.status for one in data.asked[window.start : window.stop]]
-        share = {status: inside.count(status) / len(inside) for status in STATUSES}
+        share: Line = {status: inside.count(status) / len(inside) for status in STATUSES}
         rows.append({"first": window.start + 1, "last": window.stop, "proposals": len(inside)} | share)
     there = [status for status in STATUSES if any(row[status] for row in rows)]
     middle = [(window.start + window.stop + 1) / 2 for window in parts]
@@ -148,7 +146,7 @@ def shares_figure(data: RunData) -> Figure | None:
             "stackgroup": "one",
             "name": status,
             "x": middle,
-            "y": [100 * float(str(row[status])) for row in rows],
+            "y": [100 * row[status] for row in rows],
             "line": {"width": 0.6, "color": STATUSES[status]},
             "fillcolor": STATUSES[status] if "/" in STATUSES[status] else f"{STATUSES[status]}/0.75",
             "hovertemplate": f"{status} %{{y:.1f}} %<extra></extra>",
@@ -213,7 +211,7 @@ def tokens_figure(data: RunData, space: SearchSpace) -> Figure | None:
     if not asked:
         return None
     parts = windows(len(asked))
-    rows: list[dict[str, object]] = []
+    rows: list[Line] = []
     views = []
     for kind, word in enumerate(KINDS):
         texts = (space.operands, space.unary, space.binary)[
@@ -240,7 +238,7 @@ def tokens_figure(data: RunData, space: SearchSpace) -> Figure | None:
         }
         views.append(View([trace], layout, (word,)))
         for window, column in zip(parts, shares.T, strict=True):
-            head = {"kind": word, "first": window.start + 1, "last": window.stop}
+            head: Line = {"kind": word, "first": window.start + 1, "last": window.stop}
             rows += [head | {"token": name, "share": float(share)} for name, share in zip(names, column, strict=True)]
     most = max(len({str(row["token"]) for row in rows if row["kind"] == word}) for word in KINDS)
     return Figure(

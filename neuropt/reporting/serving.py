@@ -86,7 +86,7 @@ class Server(ThreadingHTTPServer):
 class Handler(BaseHTTPRequestHandler):
     """Answers one request."""
 
-    server: Server
+    server: Server  # pyright: ignore[reportIncompatibleVariableOverride]  # as its server makes it
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from neuropt.reporting.blocks import Figure, Trace, View
+from neuropt.reporting.blocks import Figure, Line, Trace, View
 from neuropt.reporting.evaluation_figures import SHOWN, entries_of, is_log, measure_of, style
 from neuropt.reporting.evaluation_records import ChildRow, Entry, EvaluationData, TaskFacts
 
@@ -75,7 +75,7 @@ def sweeps(data: EvaluationData) -> dict[tuple[str, Entry], Sweep]:
 def rates_figure(data: EvaluationData) -> Figure | None:
     """Return the validation metric of tuning over learning rates, with marks where children diverged."""
     found = sweeps(data)
-    rows: list[dict[str, object]] = []
+    rows: list[Line] = []
     views = []
     for name, task in data.tasks.items():
         lines = [(e, found[name, e]) for e in entries_of(data, name) if (name, e) in found]
@@ -91,11 +91,11 @@ def rates_figure(data: EvaluationData) -> Figure | None:
             around = basin(sweep, task)
             for rate, (mean, diverged, n) in sweep.items():
                 inside = around is not None and around[0] <= rate <= around[1]
-                head = {"task": name, "optimizer": e[0], "schedule": e[1], "learning_rate": rate}
+                head: Line = {"task": name, "optimizer": e[0], "schedule": e[1], "learning_rate": rate}
                 rows.append(head | {"mean": mean, "diverged": diverged, "n": n, "in_basin": int(inside)})
     if not views:
         return None
-    n = max(int(str(row["n"])) for row in rows)
+    n = max(row["n"] for row in rows)
     return Figure(
         name="learning-rates",
         title="How much the learning rate matters",
@@ -160,7 +160,7 @@ def _sweep_traces(
 def budget_figure(data: EvaluationData) -> Figure | None:
     """Return the expected best of k trials of tuning."""
     views = []
-    rows: list[dict[str, object]] = []
+    rows: list[Line] = []
     for name, task in data.tasks.items():
         lines = {entry: (k, value) for of, entry, k, value in data.best_of_k if of == name}
         ordered = [entry for entry in entries_of(data, name) if entry in lines]
@@ -184,11 +184,11 @@ def budget_figure(data: EvaluationData) -> Figure | None:
         y = {"title": f"validation {measure_of(task).axis}"} | ({"type": "log"} if is_log(task, values) else {})
         views.append(View(traces, {"xaxis": {"title": "trials of tuning", "tickformat": "d"}, "yaxis": y}, (name,)))
         for entry in ordered:
-            head = {"task": name, "optimizer": entry[0], "schedule": entry[1]}
+            head: Line = {"task": name, "optimizer": entry[0], "schedule": entry[1]}
             rows += [head | {"trials": int(k), "expected_best": v} for k, v in zip(*lines[entry], strict=False)]
     if not views:
         return None
-    trials = max(int(str(row["trials"])) for row in rows)
+    trials = max(row["trials"] for row in rows)
     return Figure(
         name="budget",
         title="What a budget of tuning buys",

@@ -186,7 +186,7 @@ def _summary(
     entries = [{"optimizer": o, "schedule": s} for o in optimizers for s in schedules]
 
     def mean_rank(entry: dict[str, str]) -> float:
-        return median(r["rank"] for r in rows if all(r[name] == value for name, value in entry.items()))
+        return median(float(r["rank"]) for r in rows if all(r[name] == value for name, value in entry.items()))
 
     ranks = [entry | {"mean_rank": float(mean_rank(entry)), "tasks": len(TASKS)} for entry in entries]
     tau = [1.0, 2.0, 4.0]

@@ -25,6 +25,16 @@ def one_line(ended: Ended) -> str:
     return ended.err
 
 
+def empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def other_database(folder: Path) -> None:
+    (folder / "ledger.sqlite").unlink()
+    execute(folder, "CREATE TABLE t (a)")
+
+
 def execute(folder: Path, *statements: str) -> None:
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
         for statement in statements:
@@ -33,14 +43,11 @@ def execute(folder: Path, *statements: str) -> None:
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "no folder": lambda folder: shutil.rmtree(folder),
-    "empty folder": lambda folder: [path.unlink() for path in folder.iterdir()],
+    "empty folder": empty,
     "ledger cut": lambda folder: (folder / "ledger.sqlite").write_bytes((folder / "ledger.sqlite").read_bytes()[:9000]),
     "ledger of noise": lambda folder: (folder / "ledger.sqlite").write_bytes(b"no database" * 900),
     "ledger empty": lambda folder: (folder / "ledger.sqlite").write_bytes(b""),
-    "other database": lambda folder: (
-        (folder / "ledger.sqlite").unlink(),
-        execute(folder, "CREATE TABLE t (a)"),
-    ),
+    "other database": other_database,
     "no config": lambda folder: (folder / "config.toml").unlink(),
     "config of noise": lambda folder: (folder / "config.toml").write_bytes(b"\xff\x00"),
     "reward a text": lambda folder: execute(folder, "UPDATE rewards SET reward = 'best'"),

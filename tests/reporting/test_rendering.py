@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from plotly.offline import get_plotlyjs
 
 from neuropt.reporting.blocks import (
+    Block,
     Cell,
     Column,
     Fact,
@@ -68,7 +69,14 @@ def page_with(text: str) -> Page:
         filtered=0,
     )
     formulas = Formulas([Formula(text, text, formula_of(text), [Fact(text, text)])])
-    blocks = [figure, table, Facts(text, [Fact(text, text, text)]), formulas, Text([text]), Text([text], points=True)]
+    blocks: list[Block] = [
+        figure,
+        table,
+        Facts(text, [Fact(text, text, text)]),
+        formulas,
+        Text([text]),
+        Text([text], points=True),
+    ]
     return Page(text, text, text, [text], [Fact(text, text, text)], [Section("s", text, blocks)])
 
 
