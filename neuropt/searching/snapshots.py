@@ -3,7 +3,7 @@
 The ledger stays the only truth. A snapshot is what replaying its first events through a fresh controller would give, and saves
 that replay; without one, or with one that does not fit the ledger, everything is replayed.
 
-    RUN/snapshot.pt    replaced as a whole every minute: which ledger, its last event, trials that were told, state of the controller
+    RUN/snapshot.pt    replaced as a whole every ten seconds: which ledger, its last event, trials that were told, state of the controller
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from neuropt.searching.engine import SearchEngine
 
 FILE = "snapshot.pt"
-EVERY = 60.0
+EVERY = 10.0
 """Seconds of a search that are replayed after it was killed, at most."""
 
 

@@ -26,7 +26,7 @@ from neuropt.searching.executor import Engine
 from neuropt.searching.guard_process import GuardDied, WorkerError, environment
 from neuropt.searching.limits import GIB, usual_seconds
 from neuropt.searching.ray_worker import ERROR, REMOTE_WORK, RESULT, Order, Worker
-from neuropt.searching.tune_searcher import RETRIES, EngineSearcher, Preparing, died, joined, one_by_one
+from neuropt.searching.tune_searcher import RETRIES, EngineSearcher, Preparing, Taking, died, joined, one_by_one
 from neuropt.tasks import load_task_data
 from neuropt.tasks.task import Task
 from neuropt.training.work import Done, Work
@@ -94,9 +94,8 @@ class TuneExecutor:
                     name="search",
                     storage_path=folder,
                     verbose=0,
-                    callbacks=[]
-                    if self.workers is None
-                    else [Preparing(searcher)],  # on a cluster Tune is ahead itself
+                    callbacks=[Taking(searcher)]
+                    + [Preparing(searcher)] * (self.workers is not None),  # on a cluster Tune is ahead itself
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),
