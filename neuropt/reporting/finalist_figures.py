@@ -48,7 +48,7 @@ def finalists_figure(rows: Sequence[Row], measure: Measure) -> Figure | None:
         title="Finalists beside tuned built-ins",
         sentence=f"Median {measure.name} over n = {max(row.n for row in shown)} fresh seeds, ordered by validation; bars are "
         f"{bars}. Every row "
-        f"was tuned at {min(row.rates for row in shown)} or more learning rates on {shown[0].tune_seeds} other seeds, chosen "
+        f"was tuned at {min(row.rates for row in shown)} or more learning rates on {counted(shown[0].tune_seeds, 'other seed')}, chosen "
         "by validation.",
         views=(View(traces, layout),),
         rows=list(_finalist_rows(shown)),

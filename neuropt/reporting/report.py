@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import tomllib
 from pathlib import Path
 
 from neuropt.reporting.blocks import Figure, Page
@@ -12,7 +13,7 @@ from neuropt.reporting.evaluation_report import evaluation_page
 from neuropt.reporting.rendering import GENERATOR, render_page
 from neuropt.reporting.run_data import read_run
 from neuropt.reporting.search_report import search_page
-from neuropt.searching.run_folder import LEDGER, RUNS
+from neuropt.searching.run_folder import CONFIG, LEDGER, RUNS
 
 REPORT, FOLDER = "report.html", "report"
 
@@ -52,7 +53,10 @@ def find_folder(folder: Path | str) -> Path:
         ValueError: neither is one.
     """
     for found in (Path(folder), RUNS / folder):
-        if (found / LEDGER).is_file() or _is_evaluation(found):
+        if _is_evaluation(found):
+            return found
+        if (found / LEDGER).is_file():
+            _check_run(found)
             return found
     where = Path(folder)
     if (where / CHILDREN).is_file():
@@ -62,6 +66,18 @@ def find_folder(folder: Path | str) -> Path:
     raise ValueError(
         f"{str(folder)!r} is no run and no evaluation: neither {where / LEDGER} nor {where / SUMMARY} exists"
     )
+
+
+def _check_run(folder: Path) -> None:
+    """Refuse an evaluation that is not finished, whose ledger has the name of a run's."""
+    try:
+        config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return  # who reads it says what is wrong
+    if "optimizers" in config:
+        raise ValueError(
+            f"{folder} is an evaluation that is not finished; go on with it by neuropt evaluate --resume --out {folder}"
+        )
 
 
 def _is_evaluation(folder: Path) -> bool:

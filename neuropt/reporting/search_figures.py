@@ -21,6 +21,8 @@ POINTS = 3000
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 STATUSES = {"trained": "@1", "failed": "@2", "under way": "@6", "duplicate": "@5", "rejected": "@ink/0.22"}
 """What becomes of a proposal, and its colour."""
+FIRST = ("entropy", "mean_reward", "population_mean")
+"""Numbers of a controller that are shown first, where there are any."""
 KINDS = ("operand", "unary", "binary")
 
 
@@ -81,6 +83,7 @@ def _reward_traces(
     middle = [(window.start + window.stop + 1) / 2 for window, _ in bands]
     q10, q25, q50, q75, q90 = ([float(q[i]) * factor for _, q in bands] for i in range(5))
     number = np.arange(1, len(rewards) + 1)
+    steps = [i for i in range(len(best)) if i in (0, len(best) - 1) or best[i] > best[i - 1]]
     band = {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "x": middle}
     return [
         {
@@ -109,8 +112,8 @@ def _reward_traces(
             "type": "scatter",
             "mode": "lines",
             "name": "best so far",
-            "x": number.tolist(),
-            "y": best.tolist(),
+            "x": number[steps].tolist(),
+            "y": best[steps].tolist(),
             "line": {"color": "@2", "width": 2, "shape": "hv"},
             "hovertemplate": "best so far %{y:.4g}<extra></extra>",
         },
@@ -174,7 +177,7 @@ def shares_figure(data: RunData) -> Figure | None:
 def controller_figure(data: RunData) -> Figure | None:
     """Return what the controller said of its updates, its entropy first."""
     names = sorted({name for _, metrics in data.updates for name in metrics} - {"updates"})
-    names.sort(key=lambda name: name != "entropy")
+    names.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     if not names:
         return None
     views = []

@@ -130,9 +130,9 @@ def _highlights(data: RunData, reward: Measure) -> list[Fact]:
         ),
         Fact("duplicates", percent(status.duplicates, proposals), f"{status.duplicates:,} of {proposals:,} proposals"),
         Fact("rejected", percent(status.rejected, proposals), f"{status.rejected:,} of {proposals:,} proposals"),
-        Fact("training", duration(data.cost.seconds + data.cost.finalist_seconds), "summed over workers"),
     ]
-    return facts
+    seconds = data.cost.seconds + data.cost.finalist_seconds
+    return [*facts, Fact("training", duration(seconds), "summed over workers")] if seconds else facts
 
 
 # ---- what was found

@@ -197,6 +197,12 @@ def test_an_evaluation_of_an_older_neuropt_is_named(tmp_path: Path, capsys: pyte
     assert "without summary.json" in one_line(run_here(capsys, "report", str(tmp_path)))
 
 
+def test_an_evaluation_that_is_not_finished_says_how_to_go_on(copied: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copied / "config.toml").write_text('optimizers = ["adam"]\n', encoding="utf-8")
+    said = one_line(run_here(capsys, "report", str(copied)))
+    assert f"not finished; go on with it by neuropt evaluate --resume --out {copied}" in said
+
+
 def test_a_folder_that_cannot_be_written_is_named(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
