@@ -62,8 +62,8 @@ LOSS = Measure("loss")
 def number(value: float | None) -> str:
     """Return a number to four significant digits, with the minus of typography.
 
-    >>> number(-0.00012345), number(12.0), number(None), number(1e12)
-    ('−0.0001235', '12', '–', '1e+12')
+    >>> number(-0.000123), number(12.0), number(None), number(1e12)
+    ('−0.000123', '12', '–', '1e+12')
     """
     if value is None:
         return "–"
