@@ -44,8 +44,8 @@ class SearchConfig:
     """root seed of controller and children"""
     child_seeds: int = 1
     """seeds each rule is trained on"""
-    reward: Reward = "accuracy"
-    """validation accuracy (the method's), or minus log of validation loss"""
+    reward: Reward | None = None
+    """validation accuracy (the method's), or minus log of validation loss; None: whichever is the task's metric"""
     grid: Grid = "scaled"
     """learning rates: seven, scaled to the rule's own updates, or the paper's 10^-5 .. 10^1"""
     halving: bool = True
@@ -115,7 +115,7 @@ class SearchConfig:
         choices |= {"form": Form, "precision": Precision}
         for name, choice in choices.items():
             valid: tuple[str, ...] = choice.__args__  # type: ignore[attr-defined]  # of a Literal
-            if getattr(self, name) not in valid:
+            if getattr(self, name) not in valid and not (name == "reward" and self.reward is None):
                 raise ValueError(f"{name} must be one of {', '.join(valid)}, but got {getattr(self, name)!r}")
         for name in ("cpus_per_child", "gpus_per_child", "child_seconds", "child_memory"):
             limit = getattr(self, name)

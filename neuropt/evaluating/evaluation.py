@@ -88,7 +88,7 @@ class Evaluation:
                 f"optimizer {optimizer!r} has no results on {task.name}; those with results are {', '.join(known)}"
             )
         children = known[optimizer].report
-        if self.protocol.reward == "accuracy":
+        if self.protocol.metric(task) == "accuracy":
             return [value(child, "accuracy", WORST_ACCURACY) for child in children]
         return [-value(child, "loss", task.loss_bound) for child in children]
 

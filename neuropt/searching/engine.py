@@ -20,7 +20,7 @@ from neuropt.searching.ledger import Event, Ledger, ProposalRow, RewardRow
 from neuropt.searching.ledger_file import LedgerError, damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import Proposer
-from neuropt.searching.rewards import RewardRange, rule_reward
+from neuropt.searching.rewards import RewardRange, reward_of, rule_reward
 from neuropt.searching.snapshots import Snapshot
 from neuropt.training.learning_rates import learning_rates
 from neuropt.training.work import Done, Job, Work
@@ -145,7 +145,9 @@ class SearchEngine:
         """Take the result of a trial: record it, then learn from it."""
         rows = self.under_way[number]
         pairs = zip(rows, done.trained, strict=True)
-        rewards = [rule_reward(row.id, trained, self.task, self.config.reward) for row, trained in pairs]
+        rewards = [
+            rule_reward(row.id, trained, self.task, reward_of(self.config.reward, self.task)) for row, trained in pairs
+        ]
         self.ledger.write_told(number, rewards, done.seconds, done.device)
         self._finished(number, rewards)
 

@@ -120,12 +120,12 @@ def _guard(connection: Connection, task: bytes, data_dir: Path | None, limits: t
 
     from neuropt.searching.guard import Guard
     from neuropt.searching.limits import Limits
-    from neuropt.tasks import load_task_data
+    from neuropt.tasks.registry import load_unchecked
     from neuropt.training.threads import CHILD_THREADS
 
     torch.set_num_threads(CHILD_THREADS)
     known = pickle.loads(task)  # the driver's own, by way of Ray
-    data = load_task_data(known, data_dir)
+    data = load_unchecked(known, data_dir)
     return Guard(known, data, Limits(*limits), [connection]), data.sha256
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-FACTS = ("neuropt", "torch", "python", "machine", "threads", "data_sha256", "weights_sha256")
+FACTS = ("neuropt", "torch", "python", "machine", "threads", "data_sha256", "weights_sha256", "task_sha256")
 """What numbers depend on besides the configuration: the names in `environments.facts`."""
 
 _SCHEMA_1 = """

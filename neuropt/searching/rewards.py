@@ -20,19 +20,40 @@ class RewardRange(Protocol):
     """What bounds rewards: a task, or a table of one."""
 
     @property
+    def name(self) -> str:
+        """What it is called."""
+        ...
+
+    @property
+    def metric(self) -> Reward:
+        """What children are measured by."""
+        ...
+
+    @property
     def worst_reward(self) -> float:
-        """The metric's low end."""
+        """The low end of accuracy."""
         ...
 
     @property
     def best_reward(self) -> float:
-        """The metric's high end."""
+        """The high end of accuracy."""
         ...
 
     @property
     def loss_bound(self) -> float:
         """A loss above it is divergence."""
         ...
+
+
+def reward_of(reward: Reward | None, task: RewardRange) -> Reward:
+    """Return what is rewarded: as asked for, or the task's metric where that is left to it.
+
+    Raises:
+        ValueError: accuracy, of a task that has none.
+    """
+    if reward == "accuracy" and task.metric != "accuracy":
+        raise ValueError(f"reward accuracy needs a task that has right answers, but {task.name} has a loss alone")
+    return reward or task.metric
 
 
 def child_reward(child: Child, task: RewardRange, reward: Reward) -> float:
@@ -42,9 +63,11 @@ def child_reward(child: Child, task: RewardRange, reward: Reward) -> float:
     -log(validation loss)    clamped to [-log(task.loss_bound), -log(1e-6)]
     """
     lowest = worst_reward(task, reward)
-    if child.status != "trained" or child.loss is None or child.accuracy is None:
+    if child.status != "trained" or child.loss is None:
         return lowest
-    value = child.accuracy if reward == "accuracy" else -math.log(max(child.loss, BEST_LOSS))
+    if reward == "accuracy" and child.accuracy is None:
+        return lowest
+    value = child.accuracy or 0.0 if reward == "accuracy" else -math.log(max(child.loss, BEST_LOSS))
     highest = task.best_reward if reward == "accuracy" else -math.log(BEST_LOSS)
     return min(max(value, lowest), highest) if math.isfinite(value) else lowest
 
@@ -65,8 +88,9 @@ def rule_reward(proposal: int, trained: Trained, task: RewardRange, reward: Rewa
         return fmean(child_reward(c, task, reward) for c in row), -_mean_loss(row)
 
     best = max(trained.children, key=rank)
-    complete = [c for c in best if c.accuracy is not None and c.loss is not None]
-    accuracy = fmean(c.accuracy or 0.0 for c in complete) if complete else None
+    complete = [c for c in best if c.loss is not None]
+    shares = [c.accuracy for c in complete if c.accuracy is not None]
+    accuracy = fmean(shares) if shares else None
     loss = fmean(c.loss or 0.0 for c in complete) if complete else None
     rate = best[0].learning_rate if complete else None
     return RewardRow(proposal, "trained", rank(best)[0], accuracy, loss, rate, None, children)

@@ -14,7 +14,7 @@ from neuropt.config import NEED_TUNE, WHEREABOUTS, SearchConfig
 from neuropt.reporting.tables import print_rows
 from neuropt.searching.engine import OtherProposals, SearchEngine
 from neuropt.searching.executor import Executor
-from neuropt.searching.facts import is_begun, ledger_to_go_on_with, now
+from neuropt.searching.facts import check_task_file, is_begun, ledger_to_go_on_with, now
 from neuropt.searching.ledger import Ledger, create_ledger
 from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
@@ -69,7 +69,10 @@ def run_search(
         moved = {name: value for name in WHEREABOUTS if (value := getattr(config, name)) != getattr(usual, name)}
         left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
         config = replace(run_config(run), **(left | moved))
+        if not accept_changes and is_begun(run / LEDGER):
+            check_task_file(run / LEDGER, config.task)
     source, space = source_of(config), load_space(config.space, config.groups)
+    config = source.config
     create_controller(config.controller, space, config.seed)  # a wrong name is refused before anything is written
     sha256 = source.prepare(space)
     folder = (
@@ -83,7 +86,9 @@ def run_search(
         if console is not None and not ledger.finalists():
             groups = f"{space.groups} group{'s' * (space.groups > 1)}"
             what = f"{space.name}, {groups}, {config.controller}, {source.name}"
-            console.print(f"{folder}: {what} (data {sha256[:12]}){source.manner(config)}")
+            weights = source.facts()["weights_sha256"]
+            hashes = f"(data {sha256[:12]}, weights {weights[:12]})"
+            console.print(f"{folder}: {what} {hashes}{source.manner(config)}")
         _search(config, source, space, ledger, folder, accept_changes, console)
     return folder
 

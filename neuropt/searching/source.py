@@ -28,6 +28,11 @@ class Source(Protocol):
     """What a search needs to know of its task."""
 
     @property
+    def config(self) -> SearchConfig:
+        """What was asked for, with the reward that is meant."""
+        ...
+
+    @property
     def name(self) -> str:
         """How a run is named after it."""
         ...

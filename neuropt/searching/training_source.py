@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from neuropt.searching.facts import run_facts
 from neuropt.searching.forming import trained_form, with_form
 from neuropt.searching.ledger import FoundRule
 from neuropt.searching.proposing import Proposer
-from neuropt.searching.rewards import RewardRange
+from neuropt.searching.rewards import RewardRange, reward_of
 from neuropt.searching.trial_size import with_trial_size
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
@@ -38,8 +39,8 @@ class TrainingSource:
     """
 
     def __init__(self, config: SearchConfig) -> None:
-        self.config = config
         task = get_task(config.task)
+        self.config = replace(config, task=task.typed, reward=reward_of(config.reward, task))
         if config.batched == "yes" and not is_batched(task):
             raise ValueError(
                 f"batched yes needs a task whose model is an MLP, but {task.name} is trained one at a time"

@@ -22,7 +22,7 @@ from neuropt.searching.executor import Engine, Executor, Trial
 from neuropt.searching.facts import versions
 from neuropt.searching.ledger import FoundRule, ProposalRow
 from neuropt.searching.proposing import Proposer
-from neuropt.searching.rewards import RewardRange
+from neuropt.searching.rewards import RewardRange, reward_of
 from neuropt.searching.source import TABLE
 from neuropt.tables.enumerating import spelled
 from neuropt.tables.table import Table
@@ -46,8 +46,8 @@ class TableSource:
     """
 
     def __init__(self, config: SearchConfig) -> None:
-        self.config = config
         self.table = load_table(config.task.removeprefix(TABLE))
+        self.config = replace(config, reward=reward_of(config.reward, self.table))
         for field in TRAINING:
             if getattr(config, field) != getattr(SearchConfig, field):
                 raise ValueError(f"{field} says how children are trained, but {config.task} trains none; leave it out")
@@ -136,7 +136,7 @@ class TableSource:
 
     def _row(self, name: str, rule: int, searched: bool) -> Row:
         """Return what the seeds that the search did not see say of a rule."""
-        table, reward = self.table, self.config.reward
+        table, reward = self.table, reward_of(self.config.reward, self.table)
         judged = table.judge(self.columns, reward)
         rate = int(judged.rates[rule])
         others = list(judged.others)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Any, Literal, Protocol, TypeVar
 
 import torch
@@ -33,7 +34,7 @@ class Child:
         status: `trained` to the end; `stopped` by halving, for a better learning rate; `diverged`.
         steps: how many it did.
         train_loss: mean over its last steps; infinity if it diverged.
-        loss, accuracy: on the validation split, at the end of the budget; None unless trained.
+        loss, accuracy: on the validation split, at the end of the budget; None unless trained, accuracy also where it is not the metric.
         test_loss, test_accuracy: likewise on the test split, where asked for.
     """
 
@@ -112,7 +113,7 @@ class Cohort(Protocol[Splits]):
         ...
 
     def evaluate(self, split: Splits, /) -> tuple[Tensor, Tensor]:
-        """Return loss and accuracy on a split, (seeds, columns) each."""
+        """Return loss and accuracy on a split, (seeds, columns) each; accuracy is NaN where it is not the task's metric."""
         ...
 
 
@@ -190,7 +191,8 @@ def _evaluated(final: list[list[Child]], cohort: Cohort[Given], name: str, split
             if child.status == "trained" and not losses[s][index] <= cohort.losses.bound:
                 child = replace(child, status="diverged", train_loss=float("inf"))
             if child.status == "trained":
-                values = {f"{prefix}loss": losses[s][index], f"{prefix}accuracy": accuracies[s][index]}
+                share = accuracies[s][index]
+                values = {f"{prefix}loss": losses[s][index], f"{prefix}accuracy": None if isnan(share) else share}
                 child = replace(child, **values)
             row.append(child)
         result.append(row)
