@@ -6,7 +6,9 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("module", ["formulas", "measures", "provenance", "rendering", "search_figures", "tables", "tuning_figures"])
+@pytest.mark.parametrize(
+    "module", ["formulas", "measures", "provenance", "rendering", "search_figures", "tables", "tuning_figures"]
+)
 def test_examples_print_what_they_say(module: str) -> None:
     result = doctest.testmod(importlib.import_module(f"neuropt.reporting.{module}"))
     assert result.attempted > 0
