@@ -114,8 +114,8 @@ def rates_figure(data: RunData, measure: Measure) -> Figure | None:
     curves, tuned = _curves(data), bool(data.tuning)
     if not curves:
         return None
-    worst = {"accuracy": WORST_ACCURACY, "loss": math.inf}[data.config.reward]
-    rows = [line for name, rates in curves.items() for line in _rate_rows(name, rates, data.config.reward, worst)]
+    worst = {"accuracy": WORST_ACCURACY, "loss": math.inf}[data.metric]
+    rows = [line for name, rates in curves.items() for line in _rate_rows(name, rates, data.metric, worst)]
     traces = [trace for i, name in enumerate(curves) for trace in _rate_traces(i, name, rows, measure)]
     layout: Layout = {
         "xaxis": {

@@ -116,6 +116,12 @@ class RunData:
         """The name of the run."""
         return self.folder.resolve().name
 
+    @property
+    def metric(self) -> Reward:
+        """What rules are ordered by; where it was left to the task, what children have."""
+        measured = any(rule.accuracy is not None for rule in self.best)
+        return self.config.reward or ("accuracy" if measured else "loss")
+
 
 def read_run(folder: Path) -> RunData:
     """Read a run, also while a search writes it.

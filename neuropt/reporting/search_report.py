@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
-from neuropt.config import SearchConfig
+from neuropt.config import Reward, SearchConfig
 from neuropt.evaluating.row import Row
 from neuropt.explaining import explain_rule
 from neuropt.reporting.blocks import (
@@ -29,7 +29,7 @@ from search_space import SearchSpace, load_space, parse_rule
 
 def search_page(data: RunData) -> Page:
     """Return the report of a run."""
-    measure, reward = _measures(data.config)
+    measure, reward = _measures(data.metric)
     space = _space(data.config)
     figures = [
         reward_figure(data, reward),
@@ -60,9 +60,9 @@ def search_page(data: RunData) -> Page:
     )
 
 
-def _measures(config: SearchConfig) -> tuple[Measure, Measure]:
+def _measures(metric: Reward) -> tuple[Measure, Measure]:
     """Return the metric that orders finalists, and the reward."""
-    if config.reward == "accuracy":
+    if metric == "accuracy":
         return ACCURACY, Measure("validation accuracy", " %", 100.0, 2)
     return Measure("loss"), Measure("minus log of validation loss")
 
