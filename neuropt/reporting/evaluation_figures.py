@@ -9,7 +9,7 @@ import numpy as np
 
 from neuropt.reporting.blocks import Figure, Layout, Line, Trace, View
 from neuropt.reporting.evaluation_records import Entry, EvaluationData, Point, TaskFacts
-from neuropt.reporting.measures import ACCURACY, LOSS, Measure
+from neuropt.reporting.measures import ACCURACY, LOSS, Measure, spans_decades
 
 SHOWN = 8
 """Curves that are shown at first in a view, the best ranks; the others wait in the legend."""
@@ -24,8 +24,8 @@ def measure_of(task: TaskFacts) -> Measure:
 
 
 def is_log(task: TaskFacts, values: Sequence[float]) -> bool:
-    """Whether an axis of a task's metric is logarithmic: losses that span a factor of 30."""
-    return not task.higher_is_better and bool(values) and min(values) > 0 and max(values) > 30 * min(values)
+    """Whether an axis of a task's metric is logarithmic: losses that span decades."""
+    return not task.higher_is_better and spans_decades(values)
 
 
 def entries_of(data: EvaluationData, task: str) -> list[Entry]:

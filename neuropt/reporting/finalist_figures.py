@@ -9,7 +9,7 @@ from statistics import fmean
 from neuropt.evaluating.row import WORST_ACCURACY, Row, value
 from neuropt.evaluating.statistics import Spread
 from neuropt.reporting.blocks import Figure, Layout, Line, Trace, View
-from neuropt.reporting.measures import Measure, counted
+from neuropt.reporting.measures import ACCURACY, Measure, counted, spans_decades
 from neuropt.reporting.run_data import RunData, one_line
 from neuropt.training.children import Child
 
@@ -31,8 +31,9 @@ def finalists_figure(rows: Sequence[Row], measure: Measure) -> Figure | None:
             mine = [(i, row) for i, row in enumerate(shown) if row.searched is found]
             if mine and any(_of(row, split) is not None for _, row in mine):
                 traces.append(_dots(mine, split, found, measure))
+    ends = [end for trace in traces for end in (*trace["x"], *_lower_ends(trace))]
     layout: Layout = {
-        "xaxis": {"title": measure.axis},
+        "xaxis": {"title": measure.axis} | _scale(measure, ends),
         "yaxis": {
             "tickvals": list(range(len(shown))),
             "ticktext": [row.optimizer for row in shown],
@@ -54,6 +55,15 @@ def finalists_figure(rows: Sequence[Row], measure: Measure) -> Figure | None:
         rows=list(_finalist_rows(shown)),
         height=120 + 26 * len(shown),
     )
+
+
+def _lower_ends(trace: Trace) -> list[float]:
+    return [x - down for x, down in zip(trace["x"], trace["error_x"]["arrayminus"], strict=True)]
+
+
+def _scale(measure: Measure, values: Sequence[float]) -> Layout:
+    """Return a logarithmic axis where losses span decades."""
+    return {"type": "log", "exponentformat": "power"} if measure != ACCURACY and spans_decades(values) else {}
 
 
 def _of(row: Row, split: str) -> Spread | None:
@@ -117,6 +127,7 @@ def rates_figure(data: RunData, measure: Measure) -> Figure | None:
     worst = {"accuracy": WORST_ACCURACY, "loss": math.inf}[data.metric]
     rows = [line for name, rates in curves.items() for line in _rate_rows(name, rates, data.metric, worst)]
     traces = [trace for i, name in enumerate(curves) for trace in _rate_traces(i, name, rows, measure)]
+    heights = [y for trace in traces for y in trace["y"] if y is not None]
     layout: Layout = {
         "xaxis": {
             "title": "learning rate / the best of the curve",
@@ -124,7 +135,7 @@ def rates_figure(data: RunData, measure: Measure) -> Figure | None:
             "dtick": 1,
             "exponentformat": "power",
         },
-        "yaxis": {"title": f"validation {measure.axis}"},
+        "yaxis": {"title": f"validation {measure.axis}"} | _scale(measure, heights),
     }
     seeds = max(len(children) for rates in curves.values() for children in rates.values())
     of = (

@@ -71,6 +71,15 @@ def number(value: float | None) -> str:
     return f"{sign}{abs(value):.4g}"
 
 
+def spans_decades(values: Sequence[float]) -> bool:
+    """Whether an axis of these values is to be logarithmic: positive ones that span a factor of 30.
+
+    >>> spans_decades([0.1, 4.0]), spans_decades([0.1, 2.0]), spans_decades([0.0, 4.0]), spans_decades([])
+    (True, False, False, False)
+    """
+    return bool(values) and min(values) > 0 and max(values) > 30 * min(values)
+
+
 def counted(count: int, noun: str, nouns: str | None = None) -> str:
     """Return a count with its noun.
 

@@ -15,7 +15,11 @@ from neuropt.commands import COMMANDS
 from neuropt.commands.parsing import parse
 from neuropt.commands.studies import Search
 from neuropt.config import SearchConfig
+from neuropt.evaluating.row import Row
+from neuropt.evaluating.statistics import Spread
 from neuropt.reporting.blocks import Figure
+from neuropt.reporting.finalist_figures import finalists_figure
+from neuropt.reporting.measures import LOSS
 from neuropt.reporting.provenance import repeating
 from neuropt.reporting.report import page_of, write_report
 from neuropt.reporting.run_data import read_run
@@ -243,6 +247,17 @@ def test_a_search_by_loss_without_finalists_has_a_report(tmp_path: Path) -> None
     assert "This search trained no finalists" in words
     data = read_run(folder)
     assert f"of n = {data.status.trained:,} by reward" in words
+
+
+@pytest.mark.parametrize(("worst", "scale"), [(2.0, None), (40.0, "log")])
+def test_losses_that_span_decades_stand_on_a_logarithmic_axis(worst: float, scale: str | None) -> None:
+    rows = [
+        Row("t", name, None, "loss", 0.1, False, 7, 3, 8, 0, None, Spread(x, x, x, 0.9 * x, 1.1 * x), None, None)
+        for name, x in (("adam", 1.0), ("sgd", worst))
+    ]
+    figure = finalists_figure(rows, LOSS)
+    assert figure is not None
+    assert figure.views[0].layout["xaxis"].get("type") == scale
 
 
 def test_the_command_writes_it_and_replaces_its_own_only(
