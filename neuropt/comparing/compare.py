@@ -12,9 +12,10 @@ from neuropt.comparing.comparison import compare_measured
 from neuropt.comparing.controller_comparison import ControllerComparison
 from neuropt.comparing.measured import Curves, Measured
 from neuropt.comparing.racing import Course, Entry, Result, race
-from neuropt.comparing.written import check_out
+from neuropt.comparing.written import FILES
 from neuropt.config import Reward
 from neuropt.tables.table_file import load_table
+from neuropt.writing import out_folder
 
 MOST_SEEDS = 10_000
 
@@ -64,13 +65,12 @@ def compare_controllers(
         raise ValueError(f"top_share must be above 0 and at most 1, but got {top_share!r}")
     loaded = load_table(table)
     _whole("budget", budget, 1, len(loaded.rules))
-    if out is not None:
-        check_out(Path(out))
     course = Course(str(table), budget, reward, top_share)
     results: dict[int, Result] = {}
-    for position, result in race(course, entries, workers):
-        results[position] = result
-        progress(len(results), len(entries))
+    with out_folder(None if out is None else Path(out), FILES, "comparison"):
+        for position, result in race(course, entries, workers):
+            results[position] = result
+            progress(len(results), len(entries))
     ordered = [results[position] for position in range(len(entries))]
     measured: tuple[Measured, ...] = tuple(one for one, _ in ordered)
     lines: tuple[Curves, ...] = tuple(curve for _, curve in ordered)

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from neuropt.config import Executor as ExecutorName
 from neuropt.config import Grid, Reward
 from neuropt.evaluating.contenders import Contender, check_names, find_contender
-from neuropt.evaluating.evaluation import Evaluation, check_out
+from neuropt.evaluating.evaluation import SUMMARY, TABLE, Evaluation
 from neuropt.evaluating.protocol import Protocol, Say, Study, fresh_seeds, run_protocol
 from neuropt.evaluating.row import ordered
 from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
@@ -22,6 +22,7 @@ from neuropt.searching.rewards import reward_of
 from neuropt.tasks import get_task, initial_weights, load_task_data
 from neuropt.tasks.hashing import hash_tensors
 from neuropt.tasks.task import Task, TaskData
+from neuropt.writing import out_folder
 from search_space import Rule
 
 
@@ -76,13 +77,12 @@ def evaluate(
         reward_of(reward, task)
     folder = None if data_dir is None else Path(data_dir)
     loaded = [(task, load_task_data(task, folder)) for task in known]
-    if out is not None:
-        check_out(Path(out))
     used = {s for contender in contenders for s in contender.used_seeds}
     tune, report = fresh_seeds([tune_seeds, seeds], root=seed, taken=used)
     protocol = Protocol(tune, report, reward, grid, schedules)
     studies: list[tuple[Task, tuple[Study, ...]]] = []
     with ExitStack() as stack:
+        stack.enter_context(out_folder(None if out is None else Path(out), (TABLE, SUMMARY), "evaluation"))
         for task, data in loaded:
             trainer = _executor(executor, task, data, folder, address, workers)
             stack.callback(trainer.close)

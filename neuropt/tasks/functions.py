@@ -11,6 +11,7 @@ Sources: Rosenbrock 1960; Zhang et al., "Which Algorithmic Choices Matter at Whi
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -110,7 +111,7 @@ def hadamard(size: int) -> Tensor:
     matrix = torch.ones(1, 1)
     while len(matrix) < size:
         matrix = torch.cat([torch.cat([matrix, matrix], 1), torch.cat([matrix, -matrix], 1)])
-    return matrix / size**0.5
+    return matrix / math.sqrt(size)
 
 
 def ill_conditioned() -> Quadratic:
