@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neuropt.evaluating.evaluate import evaluate
     from neuropt.exporting import Provenance, export_hub, export_rule, from_export, write_export
     from neuropt.finding import find_rule
+    from neuropt.reporting.report import write_report
     from neuropt.searching.search import run_search
     from neuropt.tables.table import Table
     from neuropt.tables.table_file import TableError, load_table
@@ -70,6 +71,7 @@ __all__ = [
     "testing",
     "to_latex",
     "write_export",
+    "write_report",
     "zoo",
 ]
 
@@ -83,6 +85,7 @@ _HOMES = {
     "neuropt.evaluating.evaluate": ("evaluate",),
     "neuropt.exporting": ("Provenance", "export_hub", "export_rule", "from_export", "write_export"),
     "neuropt.finding": ("find_rule",),
+    "neuropt.reporting.report": ("write_report",),
     "neuropt.searching.search": ("run_search",),
     "neuropt.tables.table": ("Table",),
     "neuropt.tables.table_file": ("TableError", "load_table"),
