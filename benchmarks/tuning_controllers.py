@@ -174,9 +174,8 @@ def cells(candidate: Candidate, tables: Sequence[str], searches: Searches) -> di
     for table in tables:
         found, name = searches.of(candidate, table), table.rpartition("icml2017-")[2]
         line[f"{name}: first"] = round(float(np.median([s.first for s in found])))
-        line[f"by {SOON}"] = f"{np.mean([s.found and s.first <= SOON for s in found]):.2f}"
-        line["distinct"] = f"{np.median([s.distinct_share for s in found]):.2f}"
-        line = {f"{key} " if key in ("by 600", "distinct") else key: value for key, value in line.items()}
+        line[f"{name}: by {SOON}"] = f"{np.mean([s.found and s.first <= SOON for s in found]):.2f}"
+        line[f"{name}: distinct"] = f"{np.median([s.distinct_share for s in found]):.2f}"
     changed = ", ".join(f"{name} {value}" for name, value in json.loads(candidate.overrides).items())
     return {**line, "changed": changed or f"nothing ({candidate.controller})"}
 
