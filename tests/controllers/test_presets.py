@@ -147,6 +147,10 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, message: str
         ("top_share = 0", r"top_share=0\.0\): must be in \(0, 1\]"),
         ("queue_size = -1", r"queue_size=-1\): must be a whole number from 0 to 1000"),
         ("queue_weight = -1", r"queue_weight=-1\.0\)"),
+        ("mutant_population = 1", r"mutant_population=1\): must be a whole number from 2 to 100000"),
+        ("mutant_tournament = 0", r"mutant_tournament=0\): must be a whole number from 1 to 100000"),
+        ("mutant_crossover = 2", r"mutant_crossover=2\.0\): must be in \[0, 1\]"),
+        ("redraws = -1", r"redraws=-1\): must be a whole number from 0 to 100"),
     ],
 )
 def test_a_wrong_setting_names_the_field_what_it_got_and_what_is_valid(tmp_path: Path, line: str, message: str) -> None:
