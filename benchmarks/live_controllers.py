@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--rules", type=int, default=2_000)
     parser.add_argument("--finalist-seeds", type=int, default=10)
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--executor", default="tune", help="in-process trains without Ray, on one core")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs' folders")
     parser.add_argument("--only-read", action="store_true", help="search nothing, read the runs that are over")
     arguments = parser.parse_args()
@@ -74,6 +75,7 @@ def main() -> None:
                 seed=seed,
                 finalist_seeds=arguments.finalist_seeds,
                 workers=arguments.workers,
+                executor=arguments.executor,
             )
             folder = arguments.out / f"{Path(controller).stem}-{seed}"
             if not arguments.only_read and not is_over(folder):

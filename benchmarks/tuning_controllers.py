@@ -111,6 +111,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--controller", default="ppo-mutants", help="the preset that is changed")
     parser.add_argument("--vary", nargs="*", default=[], metavar="NAME=VALUE,...", help="settings and their values")
+    parser.add_argument("--change", nargs="*", default=[], metavar="NAME=VALUE,NAME=VALUE", help="a candidate each")
     parser.add_argument("--candidates", type=int, default=24, help="at most so many, drawn if there are more")
     parser.add_argument("--seeds", type=int, default=8, help="searches of each candidate on each table, first rung")
     parser.add_argument("--rungs", type=int, default=3)
@@ -123,7 +124,7 @@ def main() -> None:
     if arguments.first_seed < FIRST_SEED:
         parser.error(f"--first-seed must be at least {FIRST_SEED}: the seeds below are for what is published")
     try:
-        alive = drawn_candidates(arguments.controller, arguments.vary, arguments.candidates)
+        alive = drawn_candidates(arguments.controller, arguments.vary, arguments.candidates, arguments.change)
     except ValueError as error:
         parser.error(str(error))
     tables = arguments.tables.split(",")
@@ -140,8 +141,8 @@ def main() -> None:
             alive, count = alive[: max(1, len(alive) // 2)], 2 * count
 
 
-def drawn_candidates(controller: str, vary: Sequence[str], most: int) -> list[Candidate]:
-    """Return the preset itself, and changes of it.
+def drawn_candidates(controller: str, vary: Sequence[str], most: int, change: Sequence[str]) -> list[Candidate]:
+    """Return the preset itself, changes that were drawn, and those that were given.
 
     Raises:
         ValueError: a setting that is not a preset's, or a bad value.
@@ -150,6 +151,8 @@ def drawn_candidates(controller: str, vary: Sequence[str], most: int) -> list[Ca
     values = [[_value(text) for text in one.partition("=")[2].split(",")] for one in vary]
     every = [json.dumps(dict(zip(names, one, strict=True)), sort_keys=True) for one in itertools.product(*values)]
     chosen = every if len(every) <= most else random.Random(0).sample(every, most)
+    given = [dict(one.split("=", 1) for one in one_change.split(",")) for one_change in change]
+    chosen += [json.dumps({name: _value(text) for name, text in one.items()}, sort_keys=True) for one in given]
     candidates = [Candidate(controller, overrides) for overrides in dict.fromkeys(["{}", *chosen])]
     for candidate in candidates:
         load_preset(controller, json.loads(candidate.overrides))
