@@ -15,12 +15,14 @@ import argparse
 import csv
 import itertools
 import json
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from controllers import load_preset
 from neuropt.commands.printing import print_rows
@@ -31,6 +33,7 @@ FIRST_SEED = 1_000
 """Published comparisons use those from 0 to 29."""
 SOON = 600
 """Children by which the share of searches that found a rule of the top is reported."""
+Floats = NDArray[np.float64]
 FIELDS = ("controller", "overrides", "table", "budget", "seed", "first", "found", "distinct_share", "milliseconds")
 
 
@@ -95,7 +98,11 @@ class Searches:
 
     def of(self, candidate: Candidate, table: str) -> list[Search]:
         """Return the searches of a candidate on a table."""
-        return [search for (c, t, _), search in self._done.items() if (c, t) == (candidate, table)]
+        return list(self.by_seed(candidate, table).values())
+
+    def by_seed(self, candidate: Candidate, table: str) -> dict[int, Search]:
+        """Return them by their seed."""
+        return {seed: search for (c, t, seed), search in self._done.items() if (c, t) == (candidate, table)}
 
     def _keep(self, candidate: Candidate, table: str, one: Measured) -> None:
         self._done[candidate, table, one.seed] = Search(one.first, one.found, one.distinct_share)
@@ -127,7 +134,7 @@ def main() -> None:
         alive = drawn_candidates(arguments.controller, arguments.vary, arguments.candidates, arguments.change)
     except ValueError as error:
         parser.error(str(error))
-    tables = arguments.tables.split(",")
+    every, tables = list(alive), arguments.tables.split(",")
     searches = Searches(arguments.out, arguments.budget, arguments.workers)
     seeds, count = range(0), arguments.seeds
     for rung in range(arguments.rungs):
@@ -136,6 +143,8 @@ def main() -> None:
         alive.sort(key=lambda candidate: worth(candidate, tables, searches))
         print(f"{len(alive)} candidates, {count} searches of each on each table")
         print_rows([cells(candidate, tables, searches) for candidate in alive], as_json=False)
+        if rung == 0:
+            print_rows(effects(searches, every, tables), as_json=False)
         print(flush=True)
         if rung < arguments.rungs - 1:
             alive, count = alive[: max(1, len(alive) // 2)], 2 * count
@@ -157,6 +166,37 @@ def drawn_candidates(controller: str, vary: Sequence[str], most: int, change: Se
     for candidate in candidates:
         load_preset(controller, json.loads(candidate.overrides))
     return candidates
+
+
+def effects(searches: Searches, candidates: Sequence[Candidate], tables: Sequence[str]) -> list[dict[str, object]]:
+    """Return a line for each value of each setting that was varied: how its searches compare with all of the same table and seed.
+
+    Values were drawn independently of each other, so that the other settings average out; after the first rung that is no longer so.
+    """
+    drawn = [(json.loads(c.overrides), table, searches.by_seed(c, table)) for c in candidates for table in tables]
+    together: dict[tuple[str, int], list[float]] = {}
+    for overrides, table, found in drawn:
+        for seed, search in found.items() if overrides else ():
+            together.setdefault((table, seed), []).append(np.log(search.first))
+    told: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    for overrides, table, found in drawn:
+        for name, value in overrides.items():
+            told.setdefault((name, str(value)), []).extend(
+                (np.log(search.first) - np.mean(together[table, seed]), search.distinct_share)
+                for seed, search in found.items()
+            )
+    return [_effect(name, value, *np.array(found).T) for (name, value), found in sorted(told.items()) if found]
+
+
+def _effect(name: str, value: str, later: Floats, distinct: Floats) -> dict[str, object]:
+    error = later.std() / math.sqrt(len(later))
+    low, high = np.exp(later.mean() - 2 * error), np.exp(later.mean() + 2 * error)
+    return {
+        "setting": f"{name} {value}",
+        "searches": len(later),
+        "children needed, times all": f"{np.exp(later.mean()):.2f} [{low:.2f}, {high:.2f}]",
+        "distinct": f"{distinct.mean():.3f}",
+    }
 
 
 def _value(text: str) -> object:

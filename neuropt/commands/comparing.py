@@ -39,6 +39,8 @@ class CompareControllers:
     """what controllers are told: validation accuracy, or minus log of validation loss"""
     top_share: float = 0.001
     """share of the table's rules that is looked for, the best by quality"""
+    warm_start: str | None = None
+    """rules that every controller begins with, such as adam,powersign; commas between"""
     workers: int | None = None
     """processes; None for every CPU"""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -58,6 +60,7 @@ class CompareControllers:
             seed=self.seed,
             reward=self.reward,
             top_share=self.top_share,
+            warm_start=self.warm_start,
             workers=self.workers,
             out=self.out,
             progress=_say,

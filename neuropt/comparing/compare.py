@@ -14,6 +14,7 @@ from neuropt.comparing.measured import Curves, Measured
 from neuropt.comparing.racing import Course, Entry, Result, race
 from neuropt.comparing.written import check_out
 from neuropt.config import Reward
+from neuropt.searching.warm_start import named_strings
 from neuropt.tables.table_file import load_table
 
 MOST_SEEDS = 10_000
@@ -27,6 +28,7 @@ def compare_controllers(
     seed: int = 0,
     reward: Reward = "accuracy",
     top_share: float = 0.001,
+    warm_start: str | None = None,
     workers: int | None = None,
     out: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -43,6 +45,7 @@ def compare_controllers(
         seed: of the first search; the others follow.
         reward: what controllers are told.
         top_share: share of the table's rules that is looked for, the best by quality.
+        warm_start: rules that every controller begins with, such as "adam,powersign"; commas between.
         workers: processes; None for every CPU. More than one are started afresh, so a script needs `if __name__ == "__main__":`.
         out: folder for `searches.csv`, `curves.csv`, `comparison.json` and `comparison.svg`.
         progress: told (searches done, of how many).
@@ -64,9 +67,10 @@ def compare_controllers(
         raise ValueError(f"top_share must be above 0 and at most 1, but got {top_share!r}")
     loaded = load_table(table)
     _whole("budget", budget, 1, len(loaded.rules))
+    named_strings(warm_start or "", loaded.space)  # each search reads them again; here they are checked
     if out is not None:
         check_out(Path(out))
-    course = Course(str(table), budget, reward, top_share)
+    course = Course(str(table), budget, reward, top_share, warm_start)
     results: dict[int, Result] = {}
     for position, result in race(course, entries, workers):
         results[position] = result
