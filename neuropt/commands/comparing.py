@@ -27,7 +27,7 @@ class CompareControllers:
 
     table: Annotated[str, arg(metavar="TABLE")]
     """a name of `neuropt table list`, or a file that `neuropt table build` wrote"""
-    controllers: str = "random,evolution,tree,reinforce,ppo,trpo"
+    controllers: str = "random,evolution,tree,reinforce,ppo,ppo-mutants,trpo"
     """names of `neuropt controllers`, or TOML files; commas between"""
     budget: int = 2_000
     """distinct rules that each search trains"""

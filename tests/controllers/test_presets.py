@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from controllers import (
+    DEFAULT_PRESET,
     PPO,
     TRPO,
     Evolution,
@@ -25,6 +26,7 @@ from controllers import (
     list_presets,
     load_preset,
 )
+from neuropt import SearchConfig
 from tests.controllers.small_space import SmallSpace
 
 PRESETS = ["bello2017", "bello2017-trpo", "evolution", "ppo", "ppo-mutants", "random", "reinforce", "tree", "trpo"]
@@ -65,6 +67,12 @@ def test_the_default_presets_are_the_default_settings() -> None:
     assert load_preset("trpo").settings == TRPOSettings()
     assert load_preset("evolution").settings == EvolutionSettings()
     assert load_preset("tree").settings == TreeSettings()
+
+
+def test_the_default_search_has_the_default_preset() -> None:
+    assert SearchConfig().controller == DEFAULT_PRESET
+    assert load_preset(DEFAULT_PRESET).description.endswith("(the default)")
+    assert sum(description.endswith("(the default)") for description in list_presets().values()) == 1
 
 
 def test_bello2017_has_the_numbers_of_the_paper() -> None:
