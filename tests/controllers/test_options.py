@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -141,12 +142,14 @@ def test_the_share_of_mutants_is_what_was_asked_for() -> None:
     assert 240 < count < 360  # binomial: 300, and four standard deviations of 14.5
 
 
-def drawn_of(settings: PPOSettings, strings: list[tuple[int, ...]], n: int) -> list[tuple[int, ...]]:
+def drawn_of(settings: PPOSettings, strings: Sequence[tuple[int, ...]], n: int) -> list[tuple[int, ...]]:
     """Return about `n` mutants of strings of which each earned more than the one before it."""
     mutants = Mutants(SPACE, settings, Recent(0))
     mutants.learn([Outcome(i, tokens, "trained", float(i)) for i, tokens in enumerate(strings)])
     generator = torch.Generator().manual_seed(0)
-    one_by_one = [mutants.draw(1, generator) for _ in range(n)]  # of several, those that repeat another are changed again
+    one_by_one = [
+        mutants.draw(1, generator) for _ in range(n)
+    ]  # of several, those that repeat another are changed again
     return [tuple(row) for row in np.concatenate(one_by_one).tolist()]
 
 
