@@ -40,7 +40,7 @@ class CompareControllers:
     top_share: float = 0.001
     """share of the table's rules that is looked for, the best by quality"""
     warm_start: str | None = None
-    """rules that every controller begins with, such as adam,powersign; commas between"""
+    """rules that every controller begins with, such as adam,signum; commas between"""
     workers: int | None = None
     """processes; None for every CPU"""
     out: Annotated[Path | None, arg(metavar="DIR")] = None

@@ -45,7 +45,7 @@ def compare_controllers(
         seed: of the first search; the others follow.
         reward: what controllers are told.
         top_share: share of the table's rules that is looked for, the best by quality.
-        warm_start: rules that every controller begins with, such as "adam,powersign"; commas between.
+        warm_start: rules that every controller begins with, such as "adam,signum"; commas between.
         workers: processes; None for every CPU. More than one are started afresh, so a script needs `if __name__ == "__main__":`.
         out: folder for `searches.csv`, `curves.csv`, `comparison.json` and `comparison.svg`.
         progress: told (searches done, of how many).
