@@ -28,7 +28,7 @@ from torch.optim import Optimizer
 
 from neuropt.compiling.program import compile_program
 from neuropt.optimizers import PowerSign
-from neuropt.tasks import batch_order, build_model, cross_entropy, get_task, load_task_data
+from neuropt.tasks import batch_order, build_model, get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.forms import FORMS, Form, possible_forms
 from neuropt.training.one_at_a_time import OneAtATime
@@ -55,7 +55,7 @@ class TorchLoop:
     """The children of a plain torch loop, one after the other."""
 
     def __init__(self, task: Task, data: TaskData, name: str, rates: list[float]) -> None:
-        self.data, self.t = data, 0
+        self.task, self.data, self.t = task, data, 0
         self.order = batch_order(len(data.train), task.batch_size, task.steps, seed=0)
         self.models = [build_model(task, seed=0) for _ in rates]
         self.optimizers = [
@@ -69,7 +69,7 @@ class TorchLoop:
             for step in range(steps):
                 chosen = self.order[self.t + step]
                 optimizer.zero_grad()
-                loss = cross_entropy(model(self.data.train.inputs[chosen]), self.data.train.targets[chosen])
+                loss = self.task.loss(model(self.data.train.inputs[chosen]), self.data.train.targets[chosen])
                 torch.autograd.backward(loss)
                 optimizer.step()
                 losses[step, 0, child] = loss.detach()

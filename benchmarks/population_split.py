@@ -40,7 +40,7 @@ VIEWS = (
 )
 
 
-class _Calls(TorchDispatchMode):
+class Calls(TorchDispatchMode):
     """Counts calls that compute something."""
 
     count = 0
@@ -53,11 +53,12 @@ class _Calls(TorchDispatchMode):
 
 def calls_of_a_step(task: Task, data: TaskData, programs: Sequence[Program], rates: Sequence[Sequence[float]]) -> int:
     """Return how many calls of torch the rules of one population make a step, once its random numbers are drawn."""
-    cohort = Population(task, data, programs, rates, seeds=[0])
-    cohort.advance(2)
-    cohort.rows.step(2)
-    with _Calls() as calls:
+    with denormals_flushed():
+        cohort = Population(task, data, programs, rates, seeds=[0])
+        cohort.advance(2)
         cohort.rows.step(2)
+        with Calls() as calls:
+            cohort.rows.step(2)
     return calls.count
 
 
@@ -127,7 +128,7 @@ def split_table(
                 "rules": timed(lambda c=cohort: c.rows.step(2)),
                 "w - lr u": timed(cohort._descend),
             }
-            with _Calls() as calls:
+            with Calls() as calls:
                 make(), passes.loss_and_gradient(batch), cohort.rows.step(2), cohort._descend()
         floors = {
             "arithmetic": children * product_flops(task.model, task.batch_size) / speed,

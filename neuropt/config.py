@@ -15,6 +15,7 @@ Executor = Literal["tune", "in-process"]
 Batched = Literal["auto", "yes", "no"]
 Form = Literal["auto", "population", "plain", "rows", "channels-last", "batched", "compiled"]
 Precision = Literal["float32", "bf16"]
+Fidelity = Literal["full", "halving", "asha"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,15 @@ class SearchConfig:
     """root seed of controller and children"""
     child_seeds: int = 1
     """seeds each rule is trained on"""
-    reward: Reward = "accuracy"
-    """validation accuracy (the method's), or minus log of validation loss"""
+    reward: Reward | None = None
+    """validation accuracy (the method's), or minus log of validation loss; None: whichever is the task's metric"""
     grid: Grid = "scaled"
     """learning rates: seven, scaled to the rule's own updates, or the paper's 10^-5 .. 10^1"""
     halving: bool = True
     """stop losing learning rates of a rule early"""
+    fidelity: Fidelity = "full"
+    """train each rule in full; or compare rules at 1/9 and 1/3 of the budget, where about a third goes on: halving, among
+    the rules of a trial; asha, among all rules so far, one rule a trial (executor tune only)"""
     steps: int | None = None
     """training steps of a child; None leaves the task's own budget"""
     finalists: int = 10
@@ -74,6 +78,10 @@ class SearchConfig:
     """GiB that training may add to a worker before it is ended (executor tune only); None: its share of the machine"""
     tensorboard: bool = False
     """write curves for TensorBoard to the run's folder while it runs"""
+    wandb: str | None = None
+    """project of Weights & Biases that gets the same curves (executor tune only); pip install wandb"""
+    mlflow: str | None = None
+    """folder, or URI of a server, of MLflow that gets the same curves (executor tune only); pip install mlflow"""
     rules_per_trial: int | Literal["auto"] = 20
     """rules that one trial trains together; auto measures how many make Ray cost less than 3 % of a trial"""
     deterministic: bool = False
@@ -112,10 +120,10 @@ class SearchConfig:
         if not 0 <= self.seed < 2**31:
             raise ValueError(f"seed must be a whole number from 0 to 2^31 - 1, but got {self.seed!r}")
         choices = {"reward": Reward, "grid": Grid, "executor": Executor, "batched": Batched}
-        choices |= {"form": Form, "precision": Precision}
+        choices |= {"form": Form, "precision": Precision, "fidelity": Fidelity}
         for name, choice in choices.items():
             valid: tuple[str, ...] = choice.__args__  # type: ignore[attr-defined]  # of a Literal
-            if getattr(self, name) not in valid:
+            if getattr(self, name) not in valid and not (name == "reward" and self.reward is None):
                 raise ValueError(f"{name} must be one of {', '.join(valid)}, but got {getattr(self, name)!r}")
         for name in ("cpus_per_child", "gpus_per_child", "child_seconds", "child_memory"):
             limit = getattr(self, name)
@@ -124,6 +132,7 @@ class SearchConfig:
             if limit is not None and name.endswith("per_child") and limit > 1 and limit % 1:
                 raise ValueError(f"{name} must be a fraction of 1 or a whole number, but got {limit!r}")
         self._check_form()
+        self._check_fidelity()
         for name in NEED_TUNE:
             if getattr(self, name) is not None and self.executor != "tune":
                 why = "; this process cannot end a child that it trains itself" if name.startswith("child") else ""
@@ -138,6 +147,21 @@ class SearchConfig:
             raise ValueError(f"device {self.device} needs executor in-process; workers of Ray train on CPUs")
         if self.device != "cpu" and self.deterministic:
             raise ValueError(f"deterministic needs device cpu: on {self.device} sums are taken in any order")
+
+    def _check_fidelity(self) -> None:
+        if self.fidelity != "asha":
+            return
+        if self.deterministic:
+            raise ValueError(
+                "fidelity asha is not for deterministic searches: who goes on depends on who finishes first; "
+                "fidelity halving gives one search on any number of workers"
+            )
+        if self.executor != "tune":
+            raise ValueError(f"fidelity asha needs executor tune, but got executor {self.executor}; here use halving")
+        if self.rules_per_trial not in (1, SearchConfig.rules_per_trial):
+            raise ValueError(
+                f"rules_per_trial must be 1, or left out, with fidelity asha, but got {self.rules_per_trial}"
+            )
 
     def to_toml(self) -> str:
         """Return the record as TOML; what is None is left out."""
@@ -156,10 +180,15 @@ WHEREABOUTS = (
     "child_seconds",
     "child_memory",
     "tensorboard",
+    "wandb",
+    "mlflow",
 )
 """Fields that may change when a run goes on: where it is trained and watched, not what."""
 
-NEED_TUNE = ("address", "cpus_per_child", "gpus_per_child", "child_seconds", "child_memory")
+TRACKED = ("wandb", "mlflow")
+"""Fields that name where curves go, through callbacks of Tune."""
+
+NEED_TUNE = ("address", "cpus_per_child", "gpus_per_child", "child_seconds", "child_memory", *TRACKED)
 """Fields that only the Tune executor can follow."""
 
 _KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -107,10 +107,10 @@ def provenance_of(named: NamedRule) -> Provenance:
 
 
 def _summary(row: Row) -> str | None:
-    if row.accuracy is None or row.test_accuracy is None:
+    if row.validation is None or row.test is None:
         return None
     return (
-        f"finalist: validation accuracy {row.accuracy.median:.4f}, test accuracy {row.test_accuracy.median:.4f}, "
+        f"finalist: validation {row.metric} {row.validation.median:.4f}, test {row.metric} {row.test.median:.4f}, "
         f"medians of n = {row.n} fresh seeds"
     )
 

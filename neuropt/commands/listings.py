@@ -6,8 +6,12 @@ Commands import what they need when they run, so that `neuropt --help` answers a
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
 
-from neuropt.commands.printing import print_rows
+from tyro.conf import Positional, arg
+
+from neuropt.commands.printing import print_json, print_rows, show
 
 
 @dataclass(frozen=True)
@@ -54,20 +58,28 @@ class Controllers:
 
 @dataclass(frozen=True)
 class Tasks:
-    """List the tasks."""
+    """List the tasks, or load some of them and show their sizes and hashes."""
 
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="[TASK...]")] = ()
+    """those to load, check and hash: names, or FILE.py:NAME for one's own, which is run; left out, all are listed"""
+    data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
+    """folder with data sets that are already there; else NEUROPT_DATA, else downloads"""
     json: bool = False
     """print JSON"""
 
     def __call__(self) -> None:
         """Print them."""
-        from neuropt.tasks import tasks  # imports torch
+        from neuropt.tasks import get_task, tasks  # imports torch
+        from neuropt.tasks.describing import listed, loaded
 
-        rows = [
-            {"name": t.name, "description": t.description, "metric": t.metric, "steps": t.steps, "batch": t.batch_size}
-            for t in tasks().values()
-        ]
-        print_rows(rows, self.json)
+        if not self.names:
+            print_rows([listed(task) for task in tasks().values()], self.json)
+            return
+        found = [loaded(get_task(name), self.data_dir) for name in self.names]
+        if self.json:
+            print_json(found)
+            return
+        print("\n\n".join("\n".join(f"{name}: {show(value)}" for name, value in one.items()) for one in found))
 
 
 @dataclass(frozen=True)

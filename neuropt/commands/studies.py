@@ -80,8 +80,8 @@ class Evaluate:
     """seeds that learning rates are chosen on"""
     grid: Grid = "scaled"
     """learning rates: scaled to the optimizer's own updates, or the paper's 10^-5 .. 10^1"""
-    reward: Reward = "accuracy"
-    """what chooses the learning rate, on validation data"""
+    reward: Reward | None = None
+    """what chooses the learning rate, on validation data; None: each task's metric"""
     steps: int | None = None
     """training steps; None leaves each task's own"""
     seed: int = 0

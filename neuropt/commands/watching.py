@@ -45,6 +45,8 @@ class Status:
 
 def lines(folder: Path, status: RunStatus) -> list[str]:
     """Return a status as lines for people."""
+    from neuropt.searching.rung_report import rung_lines  # imports torch
+
     best = status.best
     waiting = "to be trained again" if status.state == "interrupted" else "under way"
     facts = {
@@ -56,6 +58,8 @@ def lines(folder: Path, status: RunStatus) -> list[str]:
         else f"{show(best.reward)}: {'; '.join(best.rule.splitlines())}",
         "controller": ", ".join(f"{name} {show(value)}" for name, value in status.metrics.items()) or "no update yet",
     }
+    for number, line in enumerate(rung_lines(status.rungs, status.trained)):
+        facts[f"rung {number}" if number else "rungs"] = line
     if status.failures:
         facts["failures"] = "; ".join(status.failures)
     if status.state == "interrupted":

@@ -12,10 +12,11 @@ from neuropt.comparing.comparison import compare_measured
 from neuropt.comparing.controller_comparison import ControllerComparison
 from neuropt.comparing.measured import Curves, Measured
 from neuropt.comparing.racing import Course, Entry, Result, race
-from neuropt.comparing.written import check_out
+from neuropt.comparing.written import FILES
 from neuropt.config import Reward
 from neuropt.searching.warm_start import named_strings
 from neuropt.tables.table_file import load_table
+from neuropt.writing import out_folder
 
 MOST_SEEDS = 10_000
 
@@ -68,13 +69,12 @@ def compare_controllers(
     loaded = load_table(table)
     _whole("budget", budget, 1, len(loaded.rules))
     named_strings(warm_start or "", loaded.space)  # each search reads them again; here they are checked
-    if out is not None:
-        check_out(Path(out))
     course = Course(str(table), budget, reward, top_share, warm_start)
     results: dict[int, Result] = {}
-    for position, result in race(course, entries, workers):
-        results[position] = result
-        progress(len(results), len(entries))
+    with out_folder(None if out is None else Path(out), FILES, "comparison"):
+        for position, result in race(course, entries, workers):
+            results[position] = result
+            progress(len(results), len(entries))
     ordered = [results[position] for position in range(len(entries))]
     measured: tuple[Measured, ...] = tuple(one for one, _ in ordered)
     lines: tuple[Curves, ...] = tuple(curve for _, curve in ordered)

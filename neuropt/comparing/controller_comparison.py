@@ -64,7 +64,7 @@ class ControllerComparison:
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def save(self, folder: Path) -> None:
-        """Write `searches.csv`, `curves.csv`, `comparison.json` and `comparison.svg` into a folder that `check_out` accepts."""
+        """Write `searches.csv`, `curves.csv`, `comparison.json` and `comparison.svg` into a folder that is there."""
         found = self.bands()
         write_csv(folder / SEARCHES, [asdict(one) for one in self.measured])
         write_csv(folder / CURVES, [line for band in found for line in band.lines()])

@@ -19,15 +19,25 @@ from torch import Tensor
 
 from neuropt.compiling.kernel import Kernel
 from neuropt.compiling.machine_code import MachineCode, machine_code
-from neuropt.compiling.program import compile_text
+from neuropt.compiling.program import Program, compile_text
 
 Amount = Literal["few", "many"]
 EXAMPLE_SIZES: dict[Amount, int] = {"few": 1 << 12, "many": 1 << 20}
 """Elements of the tensors that a kernel is compiled with; a compiler chooses by them whether to share a loop between threads."""
 MANY = 1 << 15
 """From so many elements on, a loop is worth sharing."""
-OTHER_SIZE = 37
-"""Elements of the tensors by which the order of arguments is told."""
+OTHER_SIZE = 10_007
+"""Elements of the tensors by which the order of arguments is told; so many that a sum in pieces would not fit into one element."""
+LONGEST = 500
+"""Operations of a step in which all that is used twice is computed twice, at most: a compiler counts so, and would take hours over
+`x = g * g; y = x * x; ...`."""
+ONCE = {"realize_reads_threshold": 0, "realize_opcount_threshold": 1}
+"""Options of the compiler for longer steps: to compute everything once, as if stored. What only one loop needs is not stored then."""
+TWICE: dict[str, int] = dict.fromkeys(
+    ("realize_reads_threshold", "realize_opcount_threshold", "realize_acc_reads_threshold"), 10 * LONGEST
+)
+"""Options for rules with reductions where the compiler would store what the pass after a reduction needs again: to compute it again. Memory
+as large as a parameter, taken at every step and given back, costs a page fault for each 4 KB."""
 
 Step = Callable[..., object]
 """(w, g, numbers, keys, *remembered) -> nothing, for flat tensors of two elements or more; w and remembered are written."""
@@ -78,13 +88,27 @@ def compiled_step(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: 
 
 @lru_cache(maxsize=512)
 def _attempted(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: int) -> Compiled | CompilerMissing:
-    import torch._dynamo as dynamo  # a second's worth of compiler: only for those who use it
-    from torch._dynamo.exc import TorchDynamoException
+    from torch._dynamo.exc import TorchDynamoException  # a second's worth of compiler: only for those who use it
+
+    short = _operations(kernel.program) <= LONGEST
+    try:
+        found = _compiled(kernel, stored, amount, {} if short else ONCE)
+        if found.code is None and short and not kernel.program.pointwise and kernel.device.type == "cpu":
+            again = _compiled(kernel, stored, amount, TWICE)
+            return found if again.code is None else again
+    except (TorchDynamoException, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return CompilerMissing(reason)
+    return found
+
+
+def _compiled(kernel: Kernel, stored: torch.dtype, amount: Amount, reuse: dict[str, int]) -> Compiled:
+    import torch._dynamo as dynamo
 
     found: list[_Called] = []
 
     def backend(graph: Any, inputs: Any) -> Callable[..., Any]:
-        options: dict[str, bool | int] = {"size_asserts": False, "alignment_asserts": False}
+        options: dict[str, bool | int] = {"size_asserts": False, "alignment_asserts": False} | reuse
         if amount == "few":
             options |= {"cpp.threads": 1}
         inductor: Callable[..., Any] = dynamo.lookup_backend("inductor")
@@ -92,18 +116,22 @@ def _attempted(kernel: Kernel, stored: torch.dtype, amount: Amount, threads: int
         return found[-1].first
 
     arguments = _examples(kernel, stored, EXAMPLE_SIZES[amount])
-    try:
-        function = torch.compile(kernel.graph(), backend=backend, dynamic=True, fullgraph=True)
-        with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's compiler warns about torch itself
-            function(*arguments)
-    except (TorchDynamoException, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        return CompilerMissing(reason)
+    function = torch.compile(kernel.graph(), backend=backend, dynamic=True, fullgraph=True)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's compiler warns about torch itself
+        function(*arguments)
     run = found[0].arranged(arguments) if found else None  # not found: torch.compile is switched off
     if run is None or kernel.device.type != "cpu":
         return Compiled(kernel, run or function, None)
     return Compiled(kernel, run, machine_code(run, _examples(kernel, stored, OTHER_SIZE)))
+
+
+def _operations(program: Program) -> int:
+    """Return how many operations a step has if what is used twice is computed twice."""
+    below = [0] * len(program.leaves)
+    for i in program.instructions:
+        below.append(1 + sum(below[a] for a in i.arguments))
+    return below[program.result] + sum(below[r.value] for r in program.remembered)
 
 
 class _Called:

@@ -62,7 +62,8 @@ class Prepared:
         tensors: list[Tensor] = [one.state[key(name)] for name in kernel.tensors]
         sizes = [self.size if name in wide else 1 for name in kernel.tensors]
         self.kept = list(zip(map(key, kernel.tensors), tensors, sizes, [kernel.kept] * len(sizes), strict=True))
-        given = [one.w, None, None, None, *tensors, self.size]
+        own = [torch.empty(1, dtype=dtype) for dtype in compiled.code.own]
+        given = [one.w, None, None, None, *tensors, *reversed(own), self.size]  # places from -1 down count from the end
         self.arguments: list[Any] = [given[place] for place in places]
         self.at_g, self.at_numbers = places.index(G), places.index(NUMBERS)
         self.at_keys = places.index(KEYS) if KEYS in places else None

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
+import torch
 from torch import Tensor
 
 NAME = "kernel"
@@ -31,15 +32,18 @@ class MachineCode:
 
     Args:
         function: takes tensors and the number of their elements.
-        places: for each of its arguments, the number of the kernel's argument that it is; -1 is the number of elements.
+        places: for each of its arguments, the number of the kernel's argument that it is; -1 is the number of elements, -2, -3, ... are
+            `own`.
+        own: types of tensors of one element that it works in, such as the sum of a norm.
     """
 
     function: Callable[..., object]
     places: tuple[int, ...]
+    own: tuple[torch.dtype, ...]
 
 
 def machine_code(step: Callable[..., object], arguments: Sequence[Any]) -> MachineCode | None:
-    """Return the machine code that a step calls, or None where it calls none, several, or one with tensors of its own.
+    """Return the machine code that a step calls, or None where it calls none, several, or one with tensors of many elements of its own.
 
     Args:
         step: calls compiled code.
@@ -60,9 +64,14 @@ def machine_code(step: Callable[..., object], arguments: Sequence[Any]) -> Machi
         return None
     size = arguments[0].numel()
     known = {x.data_ptr(): place for place, x in enumerate(arguments) if isinstance(x, Tensor)}
+    own: list[torch.dtype] = []
+    for x in heard[0]:
+        if isinstance(x, Tensor) and x.data_ptr() not in known and x.numel() == 1:
+            own.append(x.dtype)
+            known[x.data_ptr()] = -1 - len(own)
     places = [known.get(x.data_ptr()) if isinstance(x, Tensor) else -1 if x == size else None for x in heard[0]]
     whole = tuple(place for place in places if place is not None)
-    return MachineCode(function, whole) if len(whole) == len(places) else None
+    return MachineCode(function, whole, tuple(own)) if len(whole) == len(places) else None
 
 
 def _called(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -12,14 +13,16 @@ from typing import Any, get_args
 from neuropt.config import Executor as ExecutorName
 from neuropt.config import Grid, Reward
 from neuropt.evaluating.contenders import Contender, check_names, find_contender
-from neuropt.evaluating.evaluation import Evaluation, check_out
+from neuropt.evaluating.evaluation import SUMMARY, TABLE, Evaluation
 from neuropt.evaluating.protocol import Protocol, Say, Study, fresh_seeds, run_protocol
 from neuropt.evaluating.row import ordered
 from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
 from neuropt.searching.executor import Executor, InProcessExecutor
+from neuropt.searching.rewards import reward_of
 from neuropt.tasks import get_task, initial_weights, load_task_data
 from neuropt.tasks.hashing import hash_tensors
 from neuropt.tasks.task import Task, TaskData
+from neuropt.writing import out_folder
 from search_space import Rule
 
 
@@ -30,7 +33,7 @@ def evaluate(
     seeds: int = 10,
     tune_seeds: int = 3,
     grid: Grid = "scaled",
-    reward: Reward = "accuracy",
+    reward: Reward | None = None,
     schedule: str | Sequence[str] = CONSTANT,
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
@@ -49,7 +52,7 @@ def evaluate(
         seeds: fresh seeds that results are reported on.
         tune_seeds: seeds that learning rates are chosen on.
         grid: learning rates, scaled to each optimizer's own updates, or the paper's 10^-5 .. 10^1.
-        reward: the validation metric that chooses and orders: accuracy, or the loss.
+        reward: the validation metric that chooses and orders: accuracy, or the loss; None for each task's own.
         schedule: of the learning rate, one name or several of `neuropt.optimizers.named_schedules`; every optimizer is tuned and
             reported under each.
         out: folder for `children.csv` and `evaluation.json`; one that holds an evaluation is refused.
@@ -70,18 +73,22 @@ def evaluate(
     _check_schedules(schedules)
     known = [_task(name, steps) for name in _listed(tasks, "tasks")]
     _check_distinct(known)
+    for task in known:
+        reward_of(reward, task)
     folder = None if data_dir is None else Path(data_dir)
     loaded = [(task, load_task_data(task, folder)) for task in known]
-    if out is not None:
-        check_out(Path(out))
     used = {s for contender in contenders for s in contender.used_seeds}
     tune, report = fresh_seeds([tune_seeds, seeds], root=seed, taken=used)
     protocol = Protocol(tune, report, reward, grid, schedules)
     studies: list[tuple[Task, tuple[Study, ...]]] = []
     with ExitStack() as stack:
+        stack.enter_context(out_folder(None if out is None else Path(out), (TABLE, SUMMARY), "evaluation"))
         for task, data in loaded:
             trainer = _executor(executor, task, data, folder, address, workers)
             stack.callback(trainer.close)
+            if progress is not None:
+                hashes = _hashes(task, data, protocol)
+                progress(f"{task.name}: " + ", ".join(f"{name} {sha256[:12]}" for name, sha256 in hashes.items()))
             studies.append((task, tuple(run_protocol(contenders, task, data, trainer, protocol, progress))))
     rows = [row for task, found in studies for row in ordered([study.row(task, protocol) for study in found])]
     evaluation = Evaluation(tuple(rows), tuple(studies), protocol, _facts(loaded, protocol, contenders))
@@ -119,9 +126,9 @@ def _check_distinct(tasks: Sequence[Task]) -> None:
             raise ValueError(f"task {name!r} is given twice; every task is used once")
 
 
-def _check(executor: str, reward: str, grid: str, address: str | None, seed: int, **numbers: int | None) -> None:
+def _check(executor: str, reward: str | None, grid: str, address: str | None, seed: int, **numbers: int | None) -> None:
     for name, given, choice in (("executor", executor, ExecutorName), ("reward", reward, Reward), ("grid", grid, Grid)):
-        if given not in get_args(choice):
+        if given not in get_args(choice) and not (name == "reward" and given is None):
             raise ValueError(f"{name} must be one of {', '.join(get_args(choice))}, but got {given!r}")
     for name, number in numbers.items():
         optional = name in ("steps", "workers") and number is None
@@ -150,6 +157,12 @@ def _facts(
     facts = {name: version(name) for name in ("neuropt", "torch")} | {"python": platform.python_version()}
     facts |= {"machine": f"{platform.system()} {platform.machine()}"}
     for task, data in loaded:
-        weights = (initial_weights(task, seed) for seed in protocol.report_seeds)
-        facts |= {f"{task.name} data_sha256": data.sha256, f"{task.name} weights_sha256": hash_tensors(*weights)}
+        facts |= {f"{task.name} {what}_sha256": sha256 for what, sha256 in _hashes(task, data, protocol).items()}
     return facts | {f"rule {c.name}": c.shown_rule for c in contenders if c.shown_rule is not None}
+
+
+def _hashes(task: Task, data: TaskData, protocol: Protocol) -> dict[str, str]:
+    """Return the hashes of data, first weights on the report seeds, and the file of a user's own task."""
+    weights = hash_tensors(*(initial_weights(task, seed) for seed in protocol.report_seeds))
+    found = {"data": data.sha256, "weights": weights}
+    return found if task.source is None else found | {"task": hashlib.sha256(task.source.text.encode()).hexdigest()}

@@ -88,7 +88,7 @@ class Evaluation:
                 f"optimizer {optimizer!r} has no results on {task.name}; those with results are {', '.join(known)}"
             )
         children = known[optimizer].report
-        if self.protocol.reward == "accuracy":
+        if self.protocol.metric(task) == "accuracy":
             return [value(child, "accuracy", WORST_ACCURACY) for child in children]
         return [-value(child, "loss", task.loss_bound) for child in children]
 
@@ -117,23 +117,6 @@ class Evaluation:
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def save(self, folder: Path) -> None:
-        """Write `children.csv` and `evaluation.json` into a folder that `check_out` accepts."""
+        """Write `children.csv` and `evaluation.json` into a folder that is there."""
         self.to_csv(folder / TABLE)
         (folder / SUMMARY).write_text(self.to_json(), encoding="utf-8")
-
-
-def check_out(folder: Path) -> None:
-    """Make the folder of an evaluation, before anything is trained.
-
-    Raises:
-        ValueError: it holds an evaluation already, or cannot be written.
-    """
-    for name in (TABLE, SUMMARY):
-        if (folder / name).exists():
-            raise ValueError(f"{folder / name} exists already; choose another folder for this evaluation")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / TABLE).touch()
-        (folder / TABLE).unlink()
-    except OSError as error:
-        raise ValueError(f"{folder} cannot be written: {error.strerror or error}") from None

@@ -26,7 +26,7 @@ def finalists(
     report_seeds: int = 10,
     tune_seeds: int = 3,
     seed: int = 0,
-    reward: Reward = "accuracy",
+    reward: Reward | None = None,
     grid: Grid = "scaled",
     used_seeds: Collection[int] = (),
     progress: Say | None = None,
@@ -47,7 +47,7 @@ def finalists(
     Returns:
         the rows, best median validation first.
     """
-    searched = frozenset({task.name})
+    searched = frozenset({task.typed})
     contenders = [Contender(name, rule, searched=searched) for name, rule in found] + [named(n) for n in BUILT_INS]
     check_names(contenders)
     tune, report = fresh_seeds([tune_seeds, report_seeds], root=seed + STREAM, taken=used_seeds)

@@ -22,7 +22,7 @@ from neuropt.evaluating.contenders import Contender, update_scale
 from neuropt.evaluating.row import NUMBERS, Row, spreads
 from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
 from neuropt.searching.executor import Executor
-from neuropt.searching.rewards import child_reward
+from neuropt.searching.rewards import child_reward, reward_of
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import Child
 from neuropt.training.learning_rates import learning_rates
@@ -44,14 +44,14 @@ class Protocol:
     Args:
         tune_seeds: on which learning rates are chosen.
         report_seeds: on which the best one is reported; none of them is a tuning seed.
-        reward: the validation metric that chooses.
+        reward: the validation metric that chooses; None for each task's own.
         grid: of learning rates.
         schedules: names of `neuropt.optimizers.named_schedules`, each of which every contender is tuned and reported under.
     """
 
     tune_seeds: tuple[int, ...]
     report_seeds: tuple[int, ...]
-    reward: Reward = "accuracy"
+    reward: Reward | None = None
     grid: Grid = "scaled"
     schedules: tuple[str, ...] = (CONSTANT,)
 
@@ -61,6 +61,10 @@ class Protocol:
             raise ValueError(f"Protocol(tune_seeds=..., report_seeds=...) must be disjoint, but both hold {both}")
         for name in self.schedules:
             find_schedule(name)
+
+    def metric(self, task: Task) -> Reward:
+        """Return the metric that chooses on a task."""
+        return reward_of(self.reward, task)
 
 
 def fresh_seeds(counts: Sequence[int], root: int, taken: Collection[int] = ()) -> list[tuple[int, ...]]:
@@ -107,14 +111,14 @@ class Study:
             task=task.name,
             optimizer=self.contender.name,
             rule=self.contender.shown_rule,
-            metric=protocol.reward,
+            metric=protocol.metric(task),
             learning_rate=self.learning_rate,
             edge=self.edge,
             rates=len(self.tuning),
             tune_seeds=len(protocol.tune_seeds),
             n=len(self.report),
             diverged=sum(child.status != "trained" for child in self.report),
-            searched=task.name in self.contender.searched,
+            searched=task.typed in self.contender.searched,
             failure=self.failure,
             schedule=self.schedule,
             **(dict.fromkeys(NUMBERS) if self.failure is not None else spreads(self.report, task)),
@@ -164,7 +168,7 @@ def _tune(
         ):
             study.failure = trained.failure
             if trained.failure is None:
-                _take(study, trained.children, task, protocol.reward)
+                _take(study, trained.children, task, protocol.metric(task))
         if waiting and say is not None:
             children = sum(len(rates) for _, rates in waiting) * len(protocol.tune_seeds)
             say(f"{task.name}: {_counted(s for s, _ in waiting)} tuned, {children} children")

@@ -10,6 +10,7 @@ from typing import Any
 from neuropt.config import Reward
 from neuropt.evaluating.statistics import Spread, spread
 from neuropt.optimizers.named_schedules import CONSTANT
+from neuropt.tasks.metrics import merit
 from neuropt.tasks.task import Task
 from neuropt.training.children import Child
 
@@ -31,8 +32,8 @@ class Row:
         rates, tune_seeds: the budget of tuning.
         n: seeds of the report.
         diverged: how many of them diverged.
-        accuracy, loss: on validation; None if it failed.
-        test_accuracy, test_loss: on test, for the reader only: nothing is chosen or ordered by them.
+        accuracy, loss: on validation; None if it failed, accuracy also on a task whose metric is the loss.
+        test_accuracy, test_loss: likewise on test, for the reader only: nothing is chosen or ordered by them.
         searched: whether a search found it on this very task, which is then no evidence.
         failure: why it could not be trained, or None.
         schedule: of the learning rate, which is the one that it starts with.
@@ -80,13 +81,14 @@ class Row:
         return Row(**values)
 
 
-def spreads(children: Sequence[Child], task: Task) -> dict[str, Spread]:
-    """Return the `NUMBERS` of reported children."""
+def spreads(children: Sequence[Child], task: Task) -> dict[str, Spread | None]:
+    """Return the `NUMBERS` of reported children; None for what the task does not have."""
     worst = {"accuracy": WORST_ACCURACY, "loss": task.loss_bound}
-    found = {}
+    found: dict[str, Spread | None] = {}
     for name in NUMBERS:
-        fallback = worst[name.removeprefix("test_")]
-        found[name] = spread([value(child, name, fallback) for child in children])
+        measured = name.removeprefix("test_")
+        there = measured in ("loss", task.metric)
+        found[name] = spread([value(child, name, worst[measured]) for child in children]) if there else None
     return found
 
 
@@ -100,9 +102,8 @@ def ordered(rows: Sequence[Row]) -> list[Row]:
     """Return rows of one task, the best first: by median validation metric, then by median validation loss; failures last."""
 
     def key(row: Row) -> tuple[bool, float, float]:
-        if row.accuracy is None or row.loss is None:
+        if row.validation is None or row.loss is None:
             return True, 0.0, 0.0
-        first = -row.accuracy.median if row.metric == "accuracy" else row.loss.median
-        return False, first, row.loss.median
+        return False, -merit(row.metric, row.validation.median), row.loss.median
 
     return sorted(rows, key=key)

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor
 
 from neuropt.optimizers.lstm_network import SHAPES, Network
+from neuropt.writing import whole_file
 
 PREFIX = "lstm:"
 LARGEST_P = 80.0
@@ -118,9 +119,8 @@ def save_network(network: Network, path: Path) -> None:
         ValueError: for tensors that are no network.
     """
     checked = dict(_checked(network, "network"))
-    whole = path.with_name(path.name + ".part")
-    torch.save(checked, whole)
-    whole.replace(path)
+    with whole_file(path) as file:
+        torch.save(checked, file)
 
 
 def _checked(network: Mapping[Any, Any], name: str) -> Network:

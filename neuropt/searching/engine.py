@@ -16,13 +16,15 @@ from typing import Literal, NamedTuple
 from controllers import Controller
 from neuropt.config import SearchConfig
 from neuropt.searching.executor import Trial
+from neuropt.searching.fidelity import is_control
 from neuropt.searching.ledger import Event, Ledger, ProposalRow, RewardRow
 from neuropt.searching.ledger_file import LedgerError, damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import Proposer
-from neuropt.searching.rewards import RewardRange, rule_reward
+from neuropt.searching.rewards import RewardRange, reward_of, rule_reward
 from neuropt.searching.snapshots import Snapshot
 from neuropt.training.learning_rates import learning_rates
+from neuropt.training.rungs import Rungs, rung_steps
 from neuropt.training.work import Done, Job, Work
 
 CHILD_SEEDS = 10_000
@@ -73,6 +75,7 @@ class SearchEngine:
     ) -> None:
         self.config, self.proposer, self.task, self.ledger, self.progress = config, proposer, task, ledger, progress
         self.seeds = child_seeds(config) if seeds is None else seeds
+        self.reward = reward_of(config.reward, task)
         self.under_way: dict[int, list[ProposalRow]] = {}  # trials that are asked and not finished: their new rules
         self.finished: dict[int, tuple[list[ProposalRow], list[RewardRow]]] = {}  # in the ledger, not told yet
         self.trials = self.told = self.rules = 0
@@ -123,10 +126,11 @@ class SearchEngine:
         self.progress.asked(rows)
 
     def _trial(self, number: int) -> Trial:
-        jobs = tuple(
-            Job(row.rule, learning_rates(self.config.grid, row.scale or 1.0)) for row in self.under_way[number]
-        )
         config = self.config
+        rates = [learning_rates(config.grid, row.scale or 1.0) for row in self.under_way[number]]
+        rows = zip(self.under_way[number], rates, strict=True)
+        jobs = tuple(Job(row.rule, some, control=self._is_control(row)) for row, some in rows)
+        steps = rung_steps(self.task.steps) if config.fidelity != "full" else ()
         work = Work(
             jobs,
             self.seeds,
@@ -136,8 +140,12 @@ class SearchEngine:
             rules_together=config.rules_together,
             device=config.device,
             precision=config.precision,
+            rungs=Rungs(steps, self.reward, config.fidelity == "asha") if steps else None,
         )
         return Trial(number, work)
+
+    def _is_control(self, row: ProposalRow) -> bool:
+        return self.config.fidelity != "full" and is_control(self.config.rules, self.config.seed, row.id)
 
     # -- telling -------------------------------------------------------------------------------------------------------------------
 
@@ -145,7 +153,9 @@ class SearchEngine:
         """Take the result of a trial: record it, then learn from it."""
         rows = self.under_way[number]
         pairs = zip(rows, done.trained, strict=True)
-        rewards = [rule_reward(row.id, trained, self.task, self.config.reward) for row, trained in pairs]
+        rewards = [
+            rule_reward(row.id, trained, self.task, self.reward, self._is_control(row)) for row, trained in pairs
+        ]
         self.ledger.write_told(number, rewards, done.seconds, done.device)
         self._finished(number, rewards)
 

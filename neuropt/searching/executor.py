@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from neuropt.searching.fidelity import judge_of
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.work import Done, Work, do_work
 
@@ -63,7 +64,8 @@ class InProcessExecutor:
     def search(self, engine: Engine) -> None:
         """Run the engine's trials until it is finished."""
         while isinstance(trial := engine.next_trial(), Trial):
-            engine.finish(trial.number, do_work(trial.work, self.task, self.data))
+            judge = judge_of(trial.work, self.task)
+            engine.finish(trial.number, do_work(trial.work, self.task, self.data, judge))
 
     def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
         """Do the works in their order."""

@@ -18,13 +18,33 @@ from neuropt.searching.ledger_file import FACTS, LedgerError
 from neuropt.tasks import initial_weights
 from neuropt.tasks.hashing import hash_tensors
 from neuropt.tasks.task import Task, TaskData
+from neuropt.tasks.task_file import file_sha256, is_task_file
 from neuropt.training.threads import CHILD_THREADS
 
 
 def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str]:
     """Return what the numbers of a run depend on besides its configuration: the `FACTS` of its ledger."""
     weights = hash_tensors(*(initial_weights(task, seed) for seed in child_seeds(config)))
-    return versions() | {"data_sha256": data.sha256, "weights_sha256": weights}
+    found = versions() | {"data_sha256": data.sha256, "weights_sha256": weights}
+    return found if task.source is None else found | {"task_sha256": file_sha256(task.typed)}
+
+
+def check_task_file(ledger_path: Path, task: str) -> None:
+    """Refuse to run the file of a run's task where it is not the one that the run was begun with.
+
+    Raises:
+        LedgerError: it has changed.
+    """
+    if not is_task_file(task):
+        return
+    with closing(open_ledger(ledger_path)) as ledger:
+        recorded = ledger.facts().get("task_sha256")
+    found = file_sha256(task)
+    if recorded != found:
+        raise LedgerError(
+            f"{ledger_path}: task_sha256 was {recorded}, but {task.rpartition(':')[0]} now has {found}, so it is not run. "
+            "Put the file back as it was, or go on with --accept-changes: the ledger records which results came after"
+        )
 
 
 def versions() -> dict[str, str]:

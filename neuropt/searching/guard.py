@@ -18,7 +18,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from neuropt.searching.limits import Limits
-from neuropt.searching.trainer import Broken, Trainer
+from neuropt.searching.trainer import Ask, Broken, Trainer
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.train import is_batched
 from neuropt.training.work import Done, Trained, Work, work_slices
@@ -31,10 +31,18 @@ class Guard:
         task, data: of all works.
         limits: of each child.
         foreign: connections of this process that trainers must not keep open.
+        ask: of works whose rungs are asynchronous, says what follows a rung.
     """
 
-    def __init__(self, task: Task, data: TaskData, limits: Limits, foreign: Sequence[Connection] = ()) -> None:
-        self.task, self.data, self.limits, self.foreign = task, data, limits, foreign
+    def __init__(
+        self,
+        task: Task,
+        data: TaskData,
+        limits: Limits,
+        foreign: Sequence[Connection] = (),
+        ask: Ask | None = None,
+    ) -> None:
+        self.task, self.data, self.limits, self.foreign, self.ask = task, data, limits, foreign, ask
         self.trainer: Trainer | None = None
         if not is_batched(task):
             # torch imports it, for seconds, in the first step of an optimizer: once here, and not in every trainer's first child
@@ -70,7 +78,7 @@ class Guard:
     def _attempt(self, work: Work) -> Done | Broken:
         if self.trainer is None:
             self.trainer = Trainer(self.task, self.data, self.limits, self.foreign)
-        end = self.trainer.train(work)
+        end = self.trainer.train(work, self.ask)
         if isinstance(end, Broken):
             self.trainer = None
         elif any(trained.failure is not None for trained in end.trained):

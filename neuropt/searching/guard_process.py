@@ -25,6 +25,9 @@ import neuropt
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Before torch and numpy are imported: a process with threads cannot be forked safely."""
 
+AT_RUNG, GO_ON, STOP = b"at a rung ", b"go on", b"stop"
+"""What a guard says before the result so far of a rule that has reached a rung, and what it may be answered."""
+
 
 class GuardDied(RuntimeError):
     """The guard itself was ended from outside; whoever asked may ask again elsewhere."""
@@ -49,6 +52,7 @@ class GuardProcess:
     """
 
     def __init__(self, task: bytes, data_dir: Path | None, limits: tuple[float, int], facts: Mapping[str, str]) -> None:
+        self.at_rung = False
         self.connection, theirs = Pipe()
         with theirs:
             self.process = subprocess.Popen(
@@ -65,8 +69,22 @@ class GuardProcess:
                 self._refuse(f"{name} is {answer['facts'].get(name)}, but the driver has {expected}")
 
     def train(self, work: str) -> str:
-        """Have a piece of work done, as JSON."""
-        return self._ask(work.encode()).decode()
+        """Have a piece of work done, as JSON; up to a rung, where `at_rung` says so."""
+        return self._answer(work.encode())
+
+    def go_on(self) -> str:
+        """Have a rule that is at a rung trained further."""
+        return self._answer(GO_ON)
+
+    def stop(self) -> None:
+        """Have a rule that is at a rung trained no further."""
+        while self.at_rung:  # again where its trainer died of it and it was begun anew
+            self._answer(STOP)
+
+    def _answer(self, message: bytes) -> str:
+        answer = self._ask(message)
+        self.at_rung = answer.startswith(AT_RUNG)
+        return answer.removeprefix(AT_RUNG).decode()
 
     def close(self) -> None:
         """End the process, and its trainer with it."""
@@ -120,13 +138,18 @@ def _guard(connection: Connection, task: bytes, data_dir: Path | None, limits: t
 
     from neuropt.searching.guard import Guard
     from neuropt.searching.limits import Limits
-    from neuropt.tasks import load_task_data
+    from neuropt.tasks.registry import load_unchecked
     from neuropt.training.threads import CHILD_THREADS
 
     torch.set_num_threads(CHILD_THREADS)
     known = pickle.loads(task)  # the driver's own, by way of Ray
-    data = load_task_data(known, data_dir)
-    return Guard(known, data, Limits(*limits), [connection]), data.sha256
+    data = load_unchecked(known, data_dir)
+
+    def ask(result: bytes) -> bytes:
+        connection.send_bytes(result)
+        return connection.recv_bytes()
+
+    return Guard(known, data, Limits(*limits), [connection], ask), data.sha256
 
 
 def _say(connection: Connection, answer: dict[str, Any]) -> None:

@@ -59,6 +59,9 @@ class RewardRow:
         learning_rate: the best.
         reason: why it failed.
         children: all of them.
+        fidelity: the share of the budget that it was trained for; under 1 where it was stopped at a rung.
+        control: whether it was trained to the end whatever the rungs said.
+        rungs: (fidelity, reward there) of each rung that it reached.
     """
 
     proposal: int
@@ -69,6 +72,29 @@ class RewardRow:
     learning_rate: float | None
     reason: str | None
     children: tuple[Child, ...] = ()
+    fidelity: float = 1.0
+    control: bool = False
+    rungs: tuple[tuple[float, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClimbedRule:
+    """A rule that was compared with others on the way.
+
+    Args:
+        proposal: its id.
+        control: whether it was trained to the end whatever the rungs said.
+        fidelity: the share of the budget that it was trained for.
+        reward: at that fidelity.
+        fidelities, rewards: of the rungs that it reached.
+    """
+
+    proposal: int
+    control: bool
+    fidelity: float
+    reward: float
+    fidelities: tuple[float, ...]
+    rewards: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +108,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class FoundRule:
-    """A trained rule of a run.
+    """A rule of a run that was trained for the whole budget.
 
     Args:
         position: 1 for the best.
@@ -141,6 +167,9 @@ class Ledger:
         self.events = self._count_events()
         environments = self.environments()
         self.environment = environments[-1].number if environments else None
+        # a file of an earlier schema that is only read has rules of full fidelity alone
+        self._climbs = bool(self._rows("SELECT 1 FROM sqlite_master WHERE name = 'rungs'"))
+        self._full = "AND r.fidelity = 1.0" if self._climbs else ""
 
     def _count_events(self) -> int:
         query = "SELECT max(event) FROM (SELECT event FROM asked UNION ALL SELECT event FROM told)"
@@ -171,7 +200,11 @@ class Ledger:
         with self._transaction() as db:
             query = "INSERT INTO told (trial, event, seconds, device, environment) VALUES (?, ?, ?, ?, ?)"
             db.execute(query, (trial, self.events, seconds, device, self.environment))
-            db.executemany("INSERT INTO rewards VALUES (?, ?, ?, ?, ?, ?, ?)", [_reward_values(r) for r in rewards])
+            values = [_reward_values(r) for r in rewards]
+            db.executemany("INSERT INTO rewards VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
+            db.executemany(
+                "INSERT INTO rungs VALUES (?, ?, ?)", [(r.proposal, *rung) for r in rewards for rung in r.rungs]
+            )
             db.executemany(
                 "INSERT INTO children VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [_child_values(r.proposal, child) for r in rewards for child in r.children],
@@ -281,17 +314,44 @@ class Ledger:
         return found
 
     def rewards(self) -> dict[int, list[RewardRow]]:
-        """Return the results of each trial, without its children."""
+        """Return the results of each trial, without its children and rungs."""
         found = defaultdict[int, list[RewardRow]](list)
+        further = "r.fidelity, r.control" if self._climbs else "1.0, 0"
         rows = self._rows(
-            "SELECT p.trial, proposal, r.status, reward, accuracy, loss, learning_rate, r.reason "
+            f"SELECT p.trial, proposal, r.status, reward, accuracy, loss, learning_rate, {further}, r.reason "
             "FROM rewards r JOIN proposals p ON p.id = r.proposal ORDER BY proposal"
         )
-        for trial, number, status, *values, reason in rows:
-            if not isinstance(values[0], float) or not all(isinstance(value, float | None) for value in values):
+        for trial, number, status, *values, fidelity, control, reason in rows:
+            numbers = isinstance(values[0], float) and isinstance(fidelity, float)
+            if not numbers or not all(isinstance(value, float | None) for value in values):
                 raise damaged(self.path, f"the reward of proposal {number}")
-            found[int(str(trial))].append(RewardRow(number, status, *values, reason))  # type: ignore[arg-type, call-arg]  # checked
+            row = RewardRow(number, status, *values, reason, (), fidelity, bool(control))  # type: ignore[arg-type, call-arg]  # checked
+            found[int(str(trial))].append(row)
         return found
+
+    def climbed(self) -> list[ClimbedRule]:
+        """Return the rules of a search with rungs, in the order of asking; those that failed are left out."""
+        if not self._climbs:
+            return []
+        rungs = defaultdict[object, list[tuple[float, float]]](list)
+        for number, fidelity, reward in self._rows("SELECT proposal, fidelity, reward FROM rungs ORDER BY 1, 2"):
+            if not isinstance(fidelity, float) or not isinstance(reward, float):
+                raise damaged(self.path, f"a rung of proposal {number}")
+            rungs[number].append((fidelity, reward))
+        if not rungs:
+            return []
+        rows = self._rows("SELECT proposal, control, fidelity, reward FROM rewards WHERE status = 'trained' ORDER BY 1")
+        return [
+            ClimbedRule(
+                number,  # type: ignore[arg-type]  # typed by the schema
+                bool(control),
+                float(str(fidelity)),
+                float(str(reward)),
+                tuple(share for share, _ in rungs[number]),
+                tuple(value for _, value in rungs[number]),
+            )
+            for number, control, fidelity, reward in rows
+        ]
 
     def last_update(self) -> int:
         """Return the number of the controller's last recorded update; 0 before the first."""
@@ -303,17 +363,23 @@ class Ledger:
         return {} if not rows else self._json(rows[0][1], dict, f"update {rows[0][0]}")
 
     def counts(self) -> dict[str, int]:
-        """Return how many proposals are new, duplicate and rejected, and how many rules are trained and failed."""
+        """Return how many proposals are new, duplicate and rejected; how many rules are trained, failed, and stopped at a rung."""
         found = self._rows("SELECT status, count(*) FROM proposals GROUP BY status")
         found += self._rows("SELECT status, count(*) FROM rewards GROUP BY status")
         counts = dict.fromkeys(("new", "duplicate", "rejected", "trained", "failed"), 0)
-        return counts | {str(status): int(str(count)) for status, count in found}
+        counts |= {str(status): int(str(count)) for status, count in found}
+        return counts | {"stopped": self._stopped()}
+
+    def _stopped(self) -> int:
+        if not self._climbs:
+            return 0
+        return int(str(self._rows("SELECT count(*) FROM rewards WHERE fidelity < 1.0")[0][0]))
 
     def best(self, count: int) -> list[FoundRule]:
-        """Return the best trained rules: by reward, then by lower loss, then by age."""
+        """Return the best rules that were trained in full: by reward, then by lower loss, then by age."""
         rows = self._rows(
             "SELECT p.id, p.rule, reward, accuracy, loss, learning_rate FROM rewards r JOIN proposals p ON p.id = r.proposal "
-            "WHERE r.status = 'trained' ORDER BY reward DESC, loss IS NULL, loss, p.id LIMIT ?",
+            f"WHERE r.status = 'trained' {self._full} ORDER BY reward DESC, loss IS NULL, loss, p.id LIMIT ?",
             count,
         )
         for _, rule, *values in rows:
@@ -322,9 +388,10 @@ class Ledger:
         return [FoundRule(position, *row) for position, row in enumerate(rows, 1)]  # type: ignore[arg-type]  # checked
 
     def earned(self) -> list[tuple[tuple[int, ...], float]]:
-        """Return the string and the reward of every trained rule, in the order of asking."""
+        """Return the string and the reward of every rule that was trained in full, in the order of asking."""
         rows = self._rows(
-            "SELECT p.id, tokens, reward FROM rewards r JOIN proposals p ON p.id = r.proposal WHERE r.status = 'trained' ORDER BY p.id"
+            "SELECT p.id, tokens, reward FROM rewards r JOIN proposals p ON p.id = r.proposal "
+            f"WHERE r.status = 'trained' {self._full} ORDER BY p.id"
         )
         for number, _, reward in rows:
             if not isinstance(reward, float):
@@ -370,7 +437,8 @@ def open_ledger(path: Path, read_only: bool = True) -> Ledger:
 
 
 def _reward_values(r: RewardRow) -> tuple[object, ...]:
-    return (r.proposal, r.status, r.reward, r.accuracy, r.loss, r.learning_rate, r.reason)
+    values = (r.proposal, r.status, r.reward, r.accuracy, r.loss, r.learning_rate, r.reason)
+    return (*values, r.fidelity, int(r.control))
 
 
 def _child_values(proposal: int, c: Child) -> tuple[object, ...]:

@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-FACTS = ("neuropt", "torch", "python", "machine", "threads", "data_sha256", "weights_sha256")
+from neuropt.writing import give_name, new_name
+
+FACTS = ("neuropt", "torch", "python", "machine", "threads", "data_sha256", "weights_sha256", "task_sha256")
 """What numbers depend on besides the configuration: the names in `environments.facts`."""
 
 _SCHEMA_1 = """
@@ -39,6 +41,14 @@ CREATE TABLE environments (
     number INTEGER PRIMARY KEY, event INTEGER NOT NULL, facts TEXT NOT NULL, first_proposal INTEGER, first_update INTEGER);
 ALTER TABLE told ADD COLUMN environment INTEGER REFERENCES environments;
 ALTER TABLE works ADD COLUMN environment INTEGER REFERENCES environments;
+"""
+
+_SCHEMA_3 = """
+ALTER TABLE rewards ADD COLUMN fidelity REAL NOT NULL DEFAULT 1.0;
+ALTER TABLE rewards ADD COLUMN control INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE rungs (
+    proposal INTEGER NOT NULL REFERENCES proposals, fidelity REAL NOT NULL, reward REAL NOT NULL,
+    PRIMARY KEY (proposal, fidelity)) WITHOUT ROWID;
 """
 
 
@@ -71,7 +81,7 @@ def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -
     """
     if path.exists():
         raise LedgerError(f"{path} exists already; go on with it by --resume, or choose another --run")
-    new = path.with_name(path.name + ".new")
+    new = new_name(path)
     try:
         for left in (new, *(new.with_name(new.name + end) for end in ("-wal", "-shm"))):
             left.unlink(missing_ok=True)  # of a process that was killed here
@@ -82,8 +92,7 @@ def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
             _write_environment(connection, facts)
-        new.rename(path)
-        _sync_folder(path.parent)
+        give_name(new, path)
         return _connect(path, "rw")
     except sqlite3.Error as error:
         raise LedgerError(f"{path} cannot be written: {error}. {cure(error)}") from error
@@ -94,15 +103,6 @@ def create_file(path: Path, meta: Mapping[str, str], facts: Mapping[str, str]) -
 def _write_environment(connection: sqlite3.Connection, facts: Mapping[str, str]) -> None:
     query = "INSERT INTO environments (number, event, facts) VALUES (1, 0, ?)"
     connection.execute(query, (json.dumps(dict(facts)),))
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name of a file survive a loss of power."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _to_1(connection: sqlite3.Connection) -> None:
@@ -119,7 +119,12 @@ def _to_2(connection: sqlite3.Connection) -> None:
         connection.execute("UPDATE works SET environment = 1")
 
 
-_STEPS = (_to_1, _to_2)
+def _to_3(connection: sqlite3.Connection) -> None:
+    """Every reward says for which share of the budget its rule was trained; before, that was all of it."""
+    _execute(connection, _SCHEMA_3)
+
+
+_STEPS = (_to_1, _to_2, _to_3)
 
 SCHEMA_VERSION = len(_STEPS)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from neuropt.tasks import batch_order, build_model, cross_entropy
+from neuropt.tasks import batch_order, build_model
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.threads import one_thread
 
@@ -44,6 +44,6 @@ def _step_seconds(task: Task, data: TaskData) -> float:
     with one_thread(), torch.random.fork_rng(devices=[]):
         for batch in batch_order(len(data.train), task.batch_size, TIMED_STEPS, 0):
             began = time.perf_counter()
-            torch.autograd.backward(cross_entropy(model(data.train.inputs[batch]), data.train.targets[batch]))
+            torch.autograd.backward(task.loss(model(data.train.inputs[batch]), data.train.targets[batch]))
             taken.append(time.perf_counter() - began)
     return sorted(taken)[len(taken) // 2]

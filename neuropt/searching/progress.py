@@ -28,7 +28,7 @@ class Progress:
 
     def __init__(self, rules: int, console: Console | None) -> None:
         self.rules, self.console = rules, console
-        self.trained = self.failed = self.duplicates = self.rejected = self.proposals = 0
+        self.trained = self.failed = self.stopped = self.duplicates = self.rejected = self.proposals = 0
         self.best: tuple[float, str] | None = None
         self.started = self.printed = time.monotonic()
         self.recent: deque[tuple[float, int]] = deque([(self.started, 0)])
@@ -59,7 +59,9 @@ class Progress:
         for row, reward in zip(rows, rewards, strict=True):
             self.trained += reward.status == "trained"
             self.failed += reward.status == "failed"
-            if reward.status == "trained" and (self.best is None or reward.reward > self.best[0]):
+            self.stopped += reward.fidelity < 1.0
+            full = reward.status == "trained" and reward.fidelity == 1.0
+            if full and (self.best is None or reward.reward > self.best[0]):
                 self.best = reward.reward, row.rule
         now = time.monotonic()
         self.recent.append((now, self.trained))
@@ -93,6 +95,8 @@ class Progress:
             parts.append(f"{left // 60:.0f}:{left % 60:02.0f} left")
         if self.best is not None:
             parts.append(f"best {self.best[0]:.4f}")
+        if self.stopped:
+            parts.append(f"{self.stopped} stopped early")
         if self.failed:
             parts.append(f"{self.failed} failed")
         parts += [f"{self.duplicates} duplicates", f"{self.rejected} rejected"]

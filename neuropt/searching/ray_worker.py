@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from neuropt.searching.guard_process import GuardProcess, WorkerError
+from neuropt.searching.guard_process import GuardDied, GuardProcess, WorkerError
 
 RESULT, ERROR = "neuropt_result", "neuropt_error"
 
@@ -47,16 +47,22 @@ class Worker(tune.Trainable):  # type: ignore[misc]  # Ray has no annotations
         self.guard: GuardProcess | None = None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Take the next trial."""
+        """Take the next trial; the last one may have been stopped at a rung."""
         self.work = new_config["work"]
+        if self.guard is not None:
+            try:
+                self.guard.stop()
+            except GuardDied:
+                self.guard = None
         return True
 
     def step(self) -> dict[str, Any]:
-        """Have it trained. A guard that was ended from outside raises, and Tune tries again on another actor."""
+        """Have it trained, up to a rung or its end. A guard that was ended from outside raises, and Tune tries again on another actor."""
         try:
             if self.guard is None:
                 self.guard = self.order.guard()
-            return {RESULT: self.guard.train(self.work), "done": True}
+            found = self.guard.go_on() if self.guard.at_rung else self.guard.train(self.work)
+            return {RESULT: found, "done": not self.guard.at_rung}
         except WorkerError as error:
             return {ERROR: str(error), "done": True}
 

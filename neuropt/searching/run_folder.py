@@ -14,10 +14,10 @@ import torch
 from controllers import Controller
 from neuropt.config import SearchConfig, read_config
 from neuropt.searching.ledger import FoundRule, open_ledger
+from neuropt.writing import new_name, whole_file
 
 RUNS = Path("runs")
 CONFIG, LEDGER, LOCK, CONTROLLER = "config.toml", "ledger.sqlite", "lock", "controller.pt"
-CONFIG_NEW = f"{CONFIG}.new"
 LOOKS = (0.05, 0.1, 0.0)
 """Seconds after each look for a free lock."""
 
@@ -58,16 +58,15 @@ def create_run(folder: Path, config: SearchConfig) -> None:
         _check_empty(folder)
         with locked(folder):
             _check_empty(folder)  # two searches at once: one of them is refused
-            new = folder / CONFIG_NEW
-            new.write_text(config.to_toml(), encoding="utf-8")
-            new.replace(folder / CONFIG)  # whole before it has its name, also if this process is killed
+            with whole_file(folder / CONFIG) as file:
+                file.write(config.to_toml().encode())
     except OSError as error:
         raise RunError(f"{folder} cannot be written: {error.strerror or error}") from None
 
 
 def _check_empty(folder: Path) -> None:
     """Refuse a folder with anything in it but what a search leaves that was killed at its very start."""
-    if any(path.name not in (LOCK, CONFIG_NEW) for path in folder.iterdir()):
+    if any(path.name not in (LOCK, new_name(folder / CONFIG).name) for path in folder.iterdir()):
         raise RunError(f"{folder} is not empty; go on with it by --resume, or choose another --run")
 
 
@@ -88,13 +87,10 @@ def save_controller(folder: Path, controller: Controller) -> None:
     Raises:
         RunError: it cannot be written.
     """
-    new = folder / f"{CONTROLLER}.new"
     try:
-        with new.open("wb") as file:
+        with whole_file(folder / CONTROLLER) as file:
             torch.save(controller.state_dict(), file)
-        new.replace(folder / CONTROLLER)
     except (OSError, RuntimeError) as error:  # torch raises RuntimeError where a disk is full
-        new.unlink(missing_ok=True)
         reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
         raise RunError(
             f"{folder / CONTROLLER} cannot be written: {reason}. Free space and go on with --resume"

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from controllers import Known, create_controller
-from neuropt.config import NEED_TUNE, WHEREABOUTS, SearchConfig
+from neuropt.config import NEED_TUNE, TRACKED, WHEREABOUTS, SearchConfig
 from neuropt.reporting.tables import print_rows
+from neuropt.searching.curves import Curves, CurvesProgress
 from neuropt.searching.engine import OtherProposals, SearchEngine
 from neuropt.searching.executor import Executor
-from neuropt.searching.facts import is_begun, ledger_to_go_on_with, now
+from neuropt.searching.facts import check_task_file, is_begun, ledger_to_go_on_with, now
 from neuropt.searching.ledger import Ledger, create_ledger
 from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
@@ -29,6 +32,7 @@ from neuropt.searching.run_folder import (
     run_config,
     save_controller,
 )
+from neuropt.searching.rung_report import report_rungs, rung_lines
 from neuropt.searching.snapshots import SnapshotEngine, load_snapshot, save_snapshot
 from neuropt.searching.source import Source, source_of
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
@@ -69,7 +73,14 @@ def run_search(
         moved = {name: value for name in WHEREABOUTS if (value := getattr(config, name)) != getattr(usual, name)}
         left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
         config = replace(run_config(run), **(left | moved))
+        if not accept_changes and is_begun(run / LEDGER):
+            check_task_file(run / LEDGER, config.task)
     source, space = source_of(config), load_space(config.space, config.groups)
+    config = source.config
+    if config.wandb is not None or config.mlflow is not None:
+        from neuropt.searching.tracking import check_tracking  # brings Ray
+
+        check_tracking(config)
     create_controller(config.controller, space, config.seed)  # a wrong name is refused before anything is written
     sha256 = source.prepare(space)
     folder = (
@@ -83,7 +94,9 @@ def run_search(
         if console is not None and not ledger.finalists():
             groups = f"{space.groups} group{'s' * (space.groups > 1)}"
             what = f"{space.name}, {groups}, {config.controller}, {source.name}"
-            console.print(f"{folder}: {what} (data {sha256[:12]}){source.manner(config)}")
+            weights = source.facts()["weights_sha256"]
+            hashes = f"(data {sha256[:12]}, weights {weights[:12]})"
+            console.print(f"{folder}: {what} {hashes}{source.manner(config)}")
         _search(config, source, space, ledger, folder, accept_changes, console)
     return folder
 
@@ -120,7 +133,7 @@ def _search(
         show_finalists(folder, ledger, config, console)
         return
     engine = resumed_engine(config, source, space, ledger, accept_changes, console, folder)
-    executor = source.executor()
+    executor = source.executor(ledger)
     try:
         with engine.progress:
             executor.search(SnapshotEngine(engine, folder))
@@ -132,6 +145,9 @@ def _search(
                 f"{engine.rules} of {config.rules} rules were found."
             )
         _check_trained(ledger)
+        if console is not None:
+            for line in rung_lines(report_rungs(ledger.climbed()), ledger.counts()["trained"]):
+                console.print(line, soft_wrap=True)
         _finish(config, source, ledger, executor, folder, console)
     finally:
         executor.close()
@@ -175,11 +191,17 @@ def resumed_engine(
 
 
 def _progress(config: SearchConfig, folder: Path, console: Console | None) -> Progress:
-    if not config.tensorboard:
-        return Progress(config.rules, console)
-    from neuropt.searching.tensorboard import TensorBoardProgress  # brings protobuf
+    begin: list[Callable[[], Curves]] = []
+    if config.tensorboard:
+        from neuropt.searching.tensorboard import TensorBoard  # brings protobuf
 
-    return TensorBoardProgress(config.rules, console, folder)
+        begin.append(partial(TensorBoard, folder))
+    for name in TRACKED:
+        if getattr(config, name) is not None:
+            from neuropt.searching.tracking import Tracking  # brings Ray
+
+            begin.append(partial(Tracking, name, config, folder, console))
+    return CurvesProgress(config.rules, console, begin) if begin else Progress(config.rules, console)
 
 
 def _known(ledger: Ledger) -> list[Known]:

@@ -3,7 +3,7 @@
 The ledger stays the only truth. A snapshot is what replaying its first events through a fresh controller would give, and saves
 that replay; without one, or with one that does not fit the ledger, everything is replayed.
 
-    RUN/snapshot.pt    replaced as a whole every minute: which ledger, its last event, trials that were told, state of the controller
+    RUN/snapshot.pt    replaced as a whole every ten seconds: which ledger, its last event, trials that were told, state of the controller
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ import torch
 from neuropt.config import WHEREABOUTS
 from neuropt.searching.executor import Trial
 from neuropt.training.work import Done
+from neuropt.writing import whole_file
 
 if TYPE_CHECKING:
     from neuropt.searching.engine import SearchEngine
 
 FILE = "snapshot.pt"
-EVERY = 60.0
+EVERY = 10.0
 """Seconds of a search that are replayed after it was killed, at most."""
 
 
@@ -72,14 +73,9 @@ class SnapshotEngine:
 def save_snapshot(folder: Path, engine: SearchEngine) -> None:
     """Keep where the engine is. A disk that is full costs the snapshot and nothing else: the ledger says so when it matters."""
     snapshot = Snapshot(_identity(engine), engine.ledger.events, engine.told, engine.controller.state_dict())
-    new = folder / f"{FILE}.new"
-    try:
-        with new.open("wb") as file:
-            torch.save(asdict(snapshot), file)
-        new.replace(folder / FILE)
-    except (OSError, RuntimeError):  # torch raises RuntimeError where a disk is full
-        with suppress(OSError):
-            new.unlink()
+    # torch raises RuntimeError where a disk is full
+    with suppress(OSError, RuntimeError), whole_file(folder / FILE) as file:
+        torch.save(asdict(snapshot), file)
 
 
 def load_snapshot(folder: Path, engine: SearchEngine) -> Snapshot | None:

@@ -16,7 +16,7 @@ from neuropt.config import SearchConfig
 from neuropt.evaluating.row import Row
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.executor import Executor
-from neuropt.searching.ledger import FoundRule
+from neuropt.searching.ledger import FoundRule, Ledger
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange
 from search_space import SearchSpace
@@ -26,6 +26,11 @@ TABLE = "table:"
 
 class Source(Protocol):
     """What a search needs to know of its task."""
+
+    @property
+    def config(self) -> SearchConfig:
+        """What was asked for, with the reward that is meant."""
+        ...
 
     @property
     def name(self) -> str:
@@ -62,8 +67,8 @@ class Source(Protocol):
         """Return who asks the controller."""
         ...
 
-    def executor(self) -> Executor:
-        """Start what trains."""
+    def executor(self, ledger: Ledger | None = None) -> Executor:
+        """Start what trains; the ledger says how far rules of a search that goes on have come."""
         ...
 
     def finalists(

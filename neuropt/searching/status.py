@@ -10,6 +10,7 @@ from typing import Literal
 
 from neuropt.searching.ledger import FoundRule, open_ledger
 from neuropt.searching.run_folder import CONTROLLER, LEDGER, LOCK, run_config
+from neuropt.searching.rung_report import RungReport, report_rungs
 
 State = Literal["searching", "training finalists", "interrupted", "finished"]
 
@@ -22,11 +23,13 @@ class RunStatus:
         state: interrupted where no process holds the run and it is not finished.
         wanted: distinct rules that were asked for.
         trained, failed: rules that are done.
+        stopped: rules among the trained ones that were stopped at a rung.
         training: rules that are asked for and not done.
         duplicates, rejected: proposals that cost no child.
         best: the best rule so far, None before there is one.
         metrics: what the controller said of its last update, such as its entropy in nats a token.
         failures: reasons of the first rules that failed.
+        rungs: what each rung has done, and whether it judges as full training does; none where all rules are trained in full.
     """
 
     state: State
@@ -39,6 +42,8 @@ class RunStatus:
     best: FoundRule | None
     metrics: dict[str, float]
     failures: tuple[str, ...]
+    stopped: int
+    rungs: tuple[RungReport, ...]
 
 
 def run_status(folder: Path) -> RunStatus:
@@ -51,6 +56,7 @@ def run_status(folder: Path) -> RunStatus:
     with closing(open_ledger(folder / LEDGER)) as ledger:
         counts, best, finished = ledger.counts(), ledger.best(1), bool(ledger.finalists())
         metrics, failures = ledger.last_metrics(), tuple(ledger.failures(3))
+        rungs = tuple(report_rungs(ledger.climbed()))
     complete = (folder / CONTROLLER).is_file()  # written when the last rule is trained
     return RunStatus(
         _state(finished or (complete and not held and not config.finalists), held, complete),
@@ -63,6 +69,8 @@ def run_status(folder: Path) -> RunStatus:
         best[0] if best else None,
         metrics,
         failures,
+        counts["stopped"],
+        rungs,
     )
 
 

@@ -12,21 +12,26 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NoReturn
 
+from neuropt.searching.fidelity import judge_of
+from neuropt.searching.guard_process import AT_RUNG, STOP
 from neuropt.searching.limits import GIB, Limits
 from neuropt.tasks.task import Task, TaskData
-from neuropt.training.work import Done, Work, do_work
+from neuropt.training.work import Done, Trained, Work, do_work
 
 WATCH_SECONDS = 0.1
 """So often the memory of a trainer is looked at."""
 ENDING_SECONDS = 1.0
+Ask = Callable[[bytes], bytes]
+"""Takes what a rule has come to at a rung and returns GO_ON or STOP."""
 _OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "not enough memory", "can't allocate memory", "out of memory")
 _PR_SET_PDEATHSIG = 1
 
@@ -67,21 +72,31 @@ class Trainer:
         theirs.close()
         self.empty = _resident(self.pid)
 
-    def train(self, work: Work) -> Done | Broken:
-        """Have the work done; a trainer that returns `Broken` has ended."""
+    def train(self, work: Work, ask: Ask | None = None) -> Done | Broken:
+        """Have the work done; a trainer that returns `Broken` has ended.
+
+        Args:
+            ask: of a work whose rungs are asynchronous, says what follows a rung; time that passes meanwhile is not the child's.
+        """
         seconds = self.limits.seconds * sum(len(job.learning_rates) for job in work.jobs) * len(work.seeds)
         deadline = time.monotonic() + seconds
         try:
             self.connection.send_bytes(work.to_json().encode())
-            while not self.connection.poll(WATCH_SECONDS):
-                if time.monotonic() > deadline:
-                    self.end()
-                    return Broken(
-                        f"took longer than {seconds:g} s, {self.limits.seconds:g} s a child (--child-seconds)"
-                    )
-                if _resident(self.pid) - self.empty > self.limits.memory:
-                    return self._too_large()
-            return self._read(self.connection.recv_bytes())
+            while True:
+                while not self.connection.poll(WATCH_SECONDS):
+                    if time.monotonic() > deadline:
+                        self.end()
+                        return Broken(
+                            f"took longer than {seconds:g} s, {self.limits.seconds:g} s a child (--child-seconds)"
+                        )
+                    if _resident(self.pid) - self.empty > self.limits.memory:
+                        return self._too_large()
+                answer = self.connection.recv_bytes()
+                if ask is None or not answer.startswith(AT_RUNG):
+                    return self._read(answer)
+                reached = time.monotonic()
+                self.connection.send_bytes(ask(answer))
+                deadline += time.monotonic() - reached
         except (EOFError, OSError):
             return Broken(f"ended its process: {self.end(ending=True)}", died=True)
 
@@ -139,7 +154,8 @@ def _serve(connection: Connection, task: Task, data: TaskData, limits: Limits, g
         _limit_memory(limits.memory)
         while True:
             work = Work.from_json(connection.recv_bytes().decode())
-            connection.send_bytes(do_work(work, task, data).to_json().encode())
+            judge = judge_of(work, task, partial(_stops, connection))
+            connection.send_bytes(do_work(work, task, data, judge).to_json().encode())
     except EOFError:
         code = 0
     except BaseException as error:  # noqa: BLE001  # SystemExit and the like; the guard records it
@@ -147,6 +163,12 @@ def _serve(connection: Connection, task: Task, data: TaskData, limits: Limits, g
             connection.send_bytes(json.dumps(f"{type(error).__name__}: {error}"[:200]).encode())
     finally:
         os._exit(code)
+
+
+def _stops(connection: Connection, trained: Trained) -> bool:
+    """Report what a rule has come to at a rung, and hear whether it stops."""
+    connection.send_bytes(AT_RUNG + Done((trained,), 0.0).to_json().encode())
+    return connection.recv_bytes() == STOP
 
 
 def _limit_memory(added: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,13 +17,14 @@ from neuropt.searching.engine import child_seeds
 from neuropt.searching.executor import Executor, InProcessExecutor
 from neuropt.searching.facts import run_facts
 from neuropt.searching.forming import trained_form, with_form
-from neuropt.searching.ledger import FoundRule
+from neuropt.searching.ledger import FoundRule, Ledger
 from neuropt.searching.proposing import Proposer
-from neuropt.searching.rewards import RewardRange
+from neuropt.searching.rewards import RewardRange, reward_of
 from neuropt.searching.trial_size import with_trial_size
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.recording import record_trajectory
+from neuropt.training.rungs import rung_steps
 from neuropt.training.train import is_batched
 from search_space import SearchSpace, parse_rule
 
@@ -38,8 +40,8 @@ class TrainingSource:
     """
 
     def __init__(self, config: SearchConfig) -> None:
-        self.config = config
         task = get_task(config.task)
+        self.config = replace(config, task=task.typed, reward=reward_of(config.reward, task))
         if config.batched == "yes" and not is_batched(task):
             raise ValueError(
                 f"batched yes needs a task whose model is an MLP, but {task.name} is trained one at a time"
@@ -97,9 +99,9 @@ class TrainingSource:
         """Return one that screens on the task's gradients."""
         return Proposer(controller, space, record_trajectory(self.task, self.data))
 
-    def executor(self) -> Executor:
+    def executor(self, ledger: Ledger | None = None) -> Executor:
         """Start it."""
-        return make_executor(self.config, self.task, self.data)
+        return make_executor(self.config, self.task, self.data, ledger)
 
     def finalists(
         self, run: str, best: Sequence[FoundRule], executor: Executor, say: Callable[[str], None] | None
@@ -119,8 +121,12 @@ class TrainingSource:
         )
 
 
-def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
-    """Return the executor that the configuration names; Ray is imported only if it is needed."""
+def make_executor(config: SearchConfig, task: Task, data: TaskData, ledger: Ledger | None = None) -> Executor:
+    """Return the executor that the configuration names; Ray is imported only if it is needed.
+
+    Args:
+        ledger: of a search that goes on, with the rungs that its rules have reached.
+    """
     if config.executor == "in-process":
         return InProcessExecutor(task, data)
     from neuropt.searching.cluster import Resources
@@ -128,6 +134,11 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData) -> Executor:
 
     data_dir = Path(config.data_dir) if config.data_dir else None
     resources = Resources(config.cpus_per_child or 1.0, config.gpus_per_child or 0.0)
-    return TuneExecutor(
-        task, data_dir, config.address, config.workers, config.child_seconds, config.child_memory, resources
-    )
+    scheduler = None
+    if config.fidelity == "asha":
+        from neuropt.searching.asha import Asha
+
+        climbed = () if ledger is None else ledger.climbed()
+        scheduler = Asha(len(rung_steps(task.steps)), task, reward_of(config.reward, task), climbed)
+    limits = config.child_seconds, config.child_memory
+    return TuneExecutor(task, data_dir, config.address, config.workers, *limits, resources, scheduler)

@@ -26,7 +26,9 @@ TIMED_STEPS = 10
 
 
 def with_trial_size(config: SearchConfig, task: Task, data: TaskData) -> SearchConfig:
-    """Return the configuration with a number where `rules_per_trial` is auto, from the time that known rules take here."""
+    """Return the configuration with a number where `rules_per_trial` is auto, from the time that known rules take here; 1 for ASHA."""
+    if config.fidelity == "asha":
+        return replace(config, rules_per_trial=1)  # Tune's scheduler stops whole trials
     if config.rules_per_trial != "auto":
         return config
     workers = config.workers or os.cpu_count() or 1

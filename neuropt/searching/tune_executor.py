@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,13 +19,15 @@ import ray
 from ray import tune
 from ray.cloudpickle import dumps  # pyright: ignore[reportAttributeAccessIssue]  # Ray has no annotations
 from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError
+from ray.tune.schedulers import TrialScheduler
 
 from neuropt.searching.cluster import ENVIRONMENT, Resources, connect, memory_share, rooms
 from neuropt.searching.executor import Engine
 from neuropt.searching.guard_process import GuardDied, WorkerError, environment
 from neuropt.searching.limits import GIB, usual_seconds
 from neuropt.searching.ray_worker import ERROR, REMOTE_WORK, RESULT, Order, Worker
-from neuropt.searching.tune_searcher import RETRIES, EngineSearcher, Preparing, died, joined, one_by_one
+from neuropt.searching.tune_folder import tune_folder
+from neuropt.searching.tune_searcher import RETRIES, EngineSearcher, Preparing, Taking, died, joined, one_by_one
 from neuropt.tasks import load_task_data
 from neuropt.tasks.task import Task
 from neuropt.training.work import Done, Work
@@ -46,6 +47,7 @@ class TuneExecutor:
         child_seconds: of wall-clock time that a child may take; None for `usual_seconds`.
         child_memory: GiB that training may add to a worker; None for an equal share of the machine's.
         resources: what Ray sets aside for each worker.
+        scheduler: of Tune, which stops trials early; None trains every trial to its end.
 
     Raises:
         RayError: no cluster at the address, or no room in it for a worker.
@@ -60,6 +62,7 @@ class TuneExecutor:
         child_seconds: float | None = None,
         child_memory: float | None = None,
         resources: Resources = ONE_CPU,
+        scheduler: TrialScheduler | None = None,
     ) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -70,7 +73,7 @@ class TuneExecutor:
         present = rooms(resources)
         # on a cluster Tune always asks for one trial more than there is room for, so that nodes that join are used
         self.workers = workers if workers is not None or address is not None else present
-        self.resources = resources
+        self.resources, self.scheduler = resources, scheduler
         memory = child_memory or memory_share(resources, workers or present)
         limits = (child_seconds or usual_seconds(task, data), int(memory * GIB))
         facts = tuple(environment(data.sha256).items())
@@ -79,12 +82,16 @@ class TuneExecutor:
     def search(self, engine: Engine) -> None:
         """Run the engine's trials until it is finished."""
         searcher = EngineSearcher(engine)
+        callbacks: list[tune.Callback] = [Taking(searcher)]
+        if self.workers is not None:  # on a cluster Tune is ahead itself
+            callbacks.append(Preparing(searcher))
         trainable = tune.with_resources(tune.with_parameters(Worker, order=self.order), self._request("cpu", "gpu"))
-        with tempfile.TemporaryDirectory(prefix="neuropt-tune-") as folder:
+        with tune_folder() as folder:
             tuner = tune.Tuner(
                 trainable,
                 tune_config=tune.TuneConfig(
                     search_alg=searcher,
+                    scheduler=self.scheduler,
                     num_samples=-1,
                     reuse_actors=True,
                     max_concurrent_trials=self.workers,
@@ -94,9 +101,7 @@ class TuneExecutor:
                     name="search",
                     storage_path=folder,
                     verbose=0,
-                    callbacks=[]
-                    if self.workers is None
-                    else [Preparing(searcher)],  # on a cluster Tune is ahead itself
+                    callbacks=callbacks,
                     failure_config=tune.FailureConfig(max_failures=RETRIES),
                     checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
                 ),

@@ -46,6 +46,7 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
         self._engine = None if engine is None else Ahead(engine)
         self.running: dict[str, Piece] = {}
         self.waiting: list[Piece] = []
+        self.brought: dict[str, dict[str, str]] = {}  # what trials brought that Tune has not ended yet
         self.apart: dict[int, dict[int, Done]] = {}  # trials whose rules are trained alone: what is there of them
         self.finished = False
         self.error: BaseException | None = None
@@ -89,15 +90,19 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
         self.running[trial_id] = piece
         return {"work": piece.work.to_json()}
 
+    def take(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Take what a trial brought out of what Tune keeps of it for as long as the search lasts."""
+        self.brought[trial_id] = {key: result.pop(key) for key in (RESULT, ERROR) if key in result}
+
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Hand a result to the engine."""
-        piece = self.running.pop(trial_id, None)
+        piece, result = self.running.pop(trial_id, None), self.brought.pop(trial_id, {})
         if piece is None or self.error is not None:
             return
         try:
-            if result is not None and ERROR in result:
+            if ERROR in result:
                 raise WorkerError(result[ERROR])
-            if error or result is None or RESULT not in result:
+            if error or RESULT not in result:
                 self._died(piece)
             else:
                 self._done(piece, Done.from_json(result[RESULT]))
@@ -125,6 +130,19 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing: the ledger is the record."""
+
+
+class Taking(Callback):  # type: ignore[misc]  # Ray has no annotations
+    """Has the searcher take what trials bring: Tune hands results over here to be changed, and keeps what is left of them."""
+
+    def __init__(self, searcher: EngineSearcher) -> None:
+        self.searcher = searcher
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Take."""
+        self.searcher.take(trial.trial_id, result)
 
 
 class Preparing(Callback):  # type: ignore[misc]  # Ray has no annotations

@@ -16,6 +16,7 @@ from neuropt.config import SearchConfig
 from neuropt.finding import find_rule
 from neuropt.searching.ledger import open_ledger
 from neuropt.searching.run_folder import LEDGER, RUNS, run_config
+from neuropt.searching.source import source_of
 from search_space import Rule, SearchSpace, load_space, negate, zoo
 
 MUST_AGREE = ("task", "steps", "reward")
@@ -94,6 +95,7 @@ def _of_run(run: Path, config: SearchConfig, space: SearchSpace) -> list[Known]:
     earlier = run_config(run)
     if load_space(earlier.space, earlier.groups) != space:
         raise ValueError(f"warm_start: {run} searched {earlier.space}, not this space; name its rules instead: {run}:1")
+    config = source_of(config).config  # with the reward that is meant
     for field in MUST_AGREE:
         before, now = getattr(earlier, field), getattr(config, field)
         if before != now:

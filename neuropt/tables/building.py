@@ -64,6 +64,8 @@ def build_table(config: TableConfig, out: Path | str, say: Callable[[str], None]
     task = get_task(config.task) if config.steps is None else get_task(config.task).with_budget(config.steps)
     space = load_space(config.space, config.groups)
     check_size(space)
+    if task.metric != "accuracy":
+        raise ValueError(f"a table holds accuracies, but the metric of {task.name} is its {task.metric}")
     data = load_task_data(task, Path(config.data_dir) if config.data_dir else None)
     folder = out.with_name(out.name + FOLDER)
     facts = build_facts(task, data, space)

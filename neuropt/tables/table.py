@@ -137,6 +137,11 @@ class Table:
 
     # -- numbers -------------------------------------------------------------------------------------------------------------------
 
+    @property
+    def metric(self) -> Reward:
+        """What children of a table are measured by."""
+        return "accuracy"
+
     @cached_property
     def rewards(self) -> Floats:
         """Validation accuracy as a reward, (rules, rates, seeds): clamped, the worst where the child diverged."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neuropt.tables.table import Table
+from neuropt.writing import whole_file
 from search_space import SearchSpace
 
 FORMAT = "neuropt-table"
@@ -232,15 +232,11 @@ def write_table(table: Table, path: Path) -> None:
         "failures": {str(rule): reason for rule, reason in table.failures.items()},
         "facts": dict(table.facts),
     }
-    new = path.with_name(f"{path.name}.new")
     arrays: dict[str, Any] = {_ABOUT: _bytes(about), _RULES: _bytes(list(table.rules))} | {
         n: getattr(table, n) for n in ARRAYS
     }
     try:
-        with new.open("wb") as file:
+        with whole_file(path) as file:
             np.savez_compressed(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
     except OSError as error:
         raise TableError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -14,15 +14,15 @@ import numpy as np
 from rich.console import Console
 
 from controllers import Controller, Proposal
-from neuropt.config import NEED_TUNE, SearchConfig
+from neuropt.config import NEED_TUNE, TRACKED, SearchConfig
 from neuropt.evaluating.finalists import BUILT_INS
 from neuropt.evaluating.row import Row, ordered
 from neuropt.evaluating.statistics import spread
 from neuropt.searching.executor import Engine, Executor, Trial
 from neuropt.searching.facts import versions
-from neuropt.searching.ledger import FoundRule, ProposalRow
+from neuropt.searching.ledger import FoundRule, Ledger, ProposalRow
 from neuropt.searching.proposing import Proposer
-from neuropt.searching.rewards import RewardRange
+from neuropt.searching.rewards import RewardRange, reward_of
 from neuropt.searching.source import TABLE
 from neuropt.tables.enumerating import spelled
 from neuropt.tables.table import Table
@@ -31,7 +31,8 @@ from neuropt.training.children import Child
 from neuropt.training.work import Done, Trained, Work
 from search_space import SearchSpace, probe_trajectory, zoo
 
-TRAINING = ("steps", "workers", "form", "device", "precision", "rules_together", *NEED_TUNE)
+TRAINING: tuple[str, ...] = ("steps", "fidelity", "workers", "form", "device", "precision", "rules_together")
+TRAINING += tuple(name for name in NEED_TUNE if name not in TRACKED)
 """Fields of a configuration that say how children are trained."""
 
 
@@ -46,8 +47,13 @@ class TableSource:
     """
 
     def __init__(self, config: SearchConfig) -> None:
-        self.config = config
         self.table = load_table(config.task.removeprefix(TABLE))
+        self.config = replace(config, reward=reward_of(config.reward, self.table))
+        for field in TRACKED:
+            if getattr(config, field) is not None:
+                raise ValueError(
+                    f"{field} goes through Ray Tune, which {config.task} does not use; tensorboard has the same curves"
+                )
         for field in TRAINING:
             if getattr(config, field) != getattr(SearchConfig, field):
                 raise ValueError(f"{field} says how children are trained, but {config.task} trains none; leave it out")
@@ -117,7 +123,7 @@ class TableSource:
         """Return one that looks strings up."""
         return TableProposer(controller, space, self.table)
 
-    def executor(self) -> Executor:
+    def executor(self, ledger: Ledger | None = None) -> Executor:
         """Return one that looks children up."""
         return TableExecutor(self.table)
 
@@ -136,7 +142,7 @@ class TableSource:
 
     def _row(self, name: str, rule: int, searched: bool) -> Row:
         """Return what the seeds that the search did not see say of a rule."""
-        table, reward = self.table, self.config.reward
+        table, reward = self.table, reward_of(self.config.reward, self.table)
         judged = table.judge(self.columns, reward)
         rate = int(judged.rates[rule])
         others = list(judged.others)

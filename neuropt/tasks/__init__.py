@@ -3,7 +3,7 @@
 from neuropt.tasks.batches import batch_order
 from neuropt.tasks.downloads import DataError
 from neuropt.tasks.hashing import hash_tensors
-from neuropt.tasks.metrics import accuracy, cross_entropy
+from neuropt.tasks.metrics import accuracy, cross_entropy, measure, merit, output_mean, squared_error
 from neuropt.tasks.models import build_model, initial_weights
 from neuropt.tasks.registry import get_task, load_task_data, register_task, tasks
 from neuropt.tasks.task import MLP, Split, Task, TaskData
@@ -22,6 +22,10 @@ __all__ = [
     "hash_tensors",
     "initial_weights",
     "load_task_data",
+    "measure",
+    "merit",
+    "output_mean",
     "register_task",
+    "squared_error",
     "tasks",
 ]

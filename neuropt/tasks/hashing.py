@@ -26,8 +26,8 @@ def hash_tensors(*tensors: Tensor) -> str:
 
 def row_hashes(inputs: Tensor, targets: Tensor) -> set[int]:
     """Return one hash per distinct example, valid within this process only (Python's own hash of the bytes)."""
-    rows = _bytes(inputs.reshape(len(inputs), -1))
-    return {hash((row.tobytes(), target)) for row, target in zip(rows, targets.tolist(), strict=True)}
+    rows, answers = (_bytes(x.reshape(len(x), -1)) for x in (inputs, targets))
+    return {hash((row.tobytes(), answer.tobytes())) for row, answer in zip(rows, answers, strict=True)}
 
 
 def _bytes(tensor: Tensor) -> NDArray[np.uint8]:

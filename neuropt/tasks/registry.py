@@ -6,14 +6,27 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from neuropt.tasks.characters import CHAR_GRU, CHAR_TRANSFORMER
+from neuropt.tasks.checking import check_task
 from neuropt.tasks.cifar10 import CIFAR10_CONVNET
-from neuropt.tasks.digits import DIGITS_MLP
+from neuropt.tasks.digits import DIGITS_AUTOENCODER, DIGITS_CONV, DIGITS_MLP, DIGITS_WIDE
 from neuropt.tasks.downloads import resolve_data_dir
-from neuropt.tasks.mnist import MNIST_LENET, MNIST_MLP
-from neuropt.tasks.signals import SIGNALS_MLP
+from neuropt.tasks.factorisation import MATRIX_FACTORISATION
+from neuropt.tasks.functions import QUADRATIC_ILL, QUADRATIC_NOISY, ROSENBROCK
+from neuropt.tasks.mnist import FASHION_MNIST_LENET, MNIST_LENET, MNIST_MLP
+from neuropt.tasks.pictures import PICTURE_FOURIER
+from neuropt.tasks.shakespeare import SHAKESPEARE_TRANSFORMER
+from neuropt.tasks.signals import SIGNALS_CONV, SIGNALS_MLP
+from neuropt.tasks.tabular import BREAST_CANCER_LOGISTIC, WINE_MLP
 from neuropt.tasks.task import Task, TaskData
+from neuropt.tasks.task_file import is_task_file, load_task_file
+from neuropt.tasks.wideresnet import CIFAR10_WIDERESNET
 
-SHIPPED = (DIGITS_MLP, SIGNALS_MLP, MNIST_MLP, MNIST_LENET, CIFAR10_CONVNET)
+SHIPPED = (
+    DIGITS_MLP, DIGITS_WIDE, DIGITS_CONV, DIGITS_AUTOENCODER, BREAST_CANCER_LOGISTIC, WINE_MLP, SIGNALS_MLP, SIGNALS_CONV,
+    QUADRATIC_ILL, QUADRATIC_NOISY, ROSENBROCK, MATRIX_FACTORISATION, CHAR_GRU, CHAR_TRANSFORMER,
+    PICTURE_FOURIER, MNIST_MLP, MNIST_LENET, FASHION_MNIST_LENET, CIFAR10_CONVNET, CIFAR10_WIDERESNET, SHAKESPEARE_TRANSFORMER,
+)  # fmt: skip
 
 _registered: dict[str, Task] = {}
 
@@ -29,18 +42,25 @@ def tasks() -> Mapping[str, Task]:
 
 
 def get_task(name: str) -> Task:
-    """Return a task by name.
+    """Return a task by name, or one of a user's own file, which is run.
+
+    Args:
+        name: of `neuropt tasks`, or `path/to/task.py:NAME`.
 
     Raises:
-        ValueError: for an unknown name, listing the valid ones.
+        ValueError: for an unknown name, listing the valid ones; for a file, see `neuropt.tasks.task_file`.
 
     Example:
         >>> get_task("digits-mlp").steps
         150
     """
+    if is_task_file(name):
+        return load_task_file(name)
     known = tasks()
     if name not in known:
-        raise ValueError(f"unknown task {name!r}; choose one of {', '.join(known)}, or add yours with register_task.")
+        raise ValueError(
+            f"unknown task {name!r}; choose one of {', '.join(known)}, or give your own as FILE.py:NAME (docs/tasks.md)."
+        )
     return known[name]
 
 
@@ -66,19 +86,23 @@ def load_task_data(task: Task, data_dir: Path | str | None = None) -> TaskData:
         data_dir: where files may already be; None reads the environment variable NEUROPT_DATA.
 
     Raises:
-        ValueError: when the task's batches are larger than its training split.
+        ValueError: when the task cannot be trained, see `neuropt.tasks.checking`.
         DataError: (a ValueError) when files are absent and can not be downloaded, or are damaged.
 
     Example:
         >>> load_task_data(get_task("digits-mlp")).train.inputs.shape
         torch.Size([1000, 64])
     """
+    data = load_unchecked(task, data_dir)
+    check_task(task, data)
+    return data
+
+
+def load_unchecked(task: Task, data_dir: Path | str | None = None) -> TaskData:
+    """Return the same without a look at model and loss: for a guard, which runs no code of a task but this."""
     data = _load(task.load, resolve_data_dir(data_dir))
-    if task.batch_size > len(data.train):
-        raise ValueError(
-            f"Task(batch_size=...) must be at most the {len(data.train)} training examples of {task.name}, "
-            f"but got {task.batch_size}."
-        )
+    if not isinstance(data, TaskData):
+        raise ValueError(f"Task(load=...) of {task.name} must return a TaskData, but returned a {type(data).__name__}.")
     return data
 
 

@@ -4,7 +4,7 @@ Three instances show the range. `digits-mlp` is small enough that thousands of c
 model is an `MLP`, plain numbers that any layout can read. `mnist-lenet` is an ordinary `nn.Module` with convolutions, built by a
 function. `cifar10-convnet` has the same shape and a budget of minutes. A user's own task is a fourth instance of the same record.
 
-The loss is cross-entropy everywhere (`neuropt.tasks.metrics`).
+The loss is cross-entropy unless the task says otherwise, the metric is accuracy or the loss (`neuropt.tasks.metrics`).
 """
 
 from __future__ import annotations
@@ -15,14 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from neuropt.tasks.hashing import hash_tensors, row_hashes
+from neuropt.tasks.metrics import Loss, Metric, cross_entropy, merit
+from neuropt.tasks.task_file import task_of_source
 
 Activation = Literal["relu", "sigmoid", "tanh"]
+
+EXAMPLE_TYPES = (torch.float32, torch.int64)
 
 ACTIVATIONS: dict[Activation, Callable[[], nn.Module]] = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
 
@@ -35,8 +39,8 @@ class Split:
     """Hold the examples of one split.
 
     Args:
-        inputs: float32, shape (n, ...).
-        targets: class numbers, int64, shape (n,).
+        inputs: float32, or int64 such as numbers of characters; shape (n, ...).
+        targets: class numbers, int64, or numbers to come near to, float32; shape (n, ...), one row per example.
 
     Raises:
         ValueError: for other types, shapes or an empty split.
@@ -50,12 +54,12 @@ class Split:
     targets: Tensor
 
     def __post_init__(self) -> None:
-        if self.inputs.dtype != torch.float32:
-            raise ValueError(f"Split(inputs=...) must be float32, but got {self.inputs.dtype}; call .float() on it.")
-        if self.targets.dtype != torch.int64 or self.targets.ndim != 1:
+        if self.inputs.dtype not in EXAMPLE_TYPES:
+            raise ValueError(f"Split(inputs=...) must be float32 or int64, but got {self.inputs.dtype}; call .float().")
+        if self.targets.dtype not in EXAMPLE_TYPES or self.targets.ndim < 1:
             raise ValueError(
-                f"Split(targets=...) must be one int64 class number per example, but got {self.targets.dtype} "
-                f"of shape {tuple(self.targets.shape)}."
+                f"Split(targets=...) must be int64 class numbers or float32 numbers, one row per example, but got "
+                f"{self.targets.dtype} of shape {tuple(self.targets.shape)}."
             )
         if self.inputs.ndim < 2 or len(self.inputs) != len(self.targets):
             raise ValueError(
@@ -160,6 +164,21 @@ class MLP:
         return nn.Sequential(*layers[:-1])
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The file of a user's own task.
+
+    Args:
+        path: absolute.
+        name: of the task in it.
+        text: of the file.
+    """
+
+    path: str
+    name: str
+    text: str
+
+
 @dataclass(frozen=True)
 class Task:
     """Say what a child is trained on, for how long, and what its reward can be.
@@ -168,15 +187,19 @@ class Task:
         name: lower-case letters, digits and hyphens, as typed at the command line.
         description: one line for listings.
         family: tasks of one family are not independent evidence, e.g. "vision".
-        metric: "accuracy", the share of right answers.
         load: data directory or None -> the data; loaded once a process by `load_task_data`.
         model: an `MLP`, or a function that builds a module.
         batch_size: examples a step.
         steps: the child's budget.
         halving: (step, keep) pairs: after `step` steps only the best `keep` learning rates of a rule go on.
         loss_bound: a training loss above it, or one that is not finite, is divergence.
-        worst_reward: the metric's low end, which diverged children get.
-        best_reward: the metric's high end.
+        worst_reward, best_reward: low and high end of accuracy as a reward; diverged children get the low one.
+        metric: "accuracy", the share of right answers (higher is better), or "loss" (lower is better).
+        loss: (outputs, targets) -> the mean loss of one model; trained by, and measured by where it is the metric.
+        target: the value of the metric on validation that a tuned good optimizer reaches near the end of the budget; None where nobody
+            has measured it.
+        download: what has to be downloaded or put into the data directory, for listings; None for nothing.
+        source: of a task that comes from a user's file; filled in where it is loaded.
 
     Raises:
         ValueError: naming the field, what it got and what would be valid.
@@ -193,15 +216,26 @@ class Task:
     loss_bound: float = 100.0
     worst_reward: float = 0.0
     best_reward: float = 1.0
-    metric: Literal["accuracy"] = "accuracy"
+    metric: Metric = "accuracy"
+    loss: Loss = cross_entropy
+    target: float | None = None
+    download: str | None = None
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", self.name):
             raise ValueError(f"Task(name=...) must be lower-case words joined by hyphens, but got {self.name!r}.")
         if "\n" in self.description or not self.description:
             raise ValueError(f"Task(description=...) must be one line of text, but got {self.description!r}.")
-        if self.metric != "accuracy":
-            raise ValueError(f"Task(metric=...) must be 'accuracy', but got {self.metric!r}.")
+        if self.metric not in get_args(Metric):
+            raise ValueError(f"Task(metric=...) must be one of {', '.join(get_args(Metric))}, but got {self.metric!r}.")
+        if isinstance(self.model, MLP) and self.loss is not cross_entropy:
+            raise ValueError(
+                "Task(loss=...) must be cross_entropy for an MLP, whose passes are written out for it; "
+                "give Task(model=...) a function that builds the module instead, such as MLP(...).build."
+            )
+        if self.target is not None and not math.isfinite(self.target):
+            raise ValueError(f"Task(target=...) must be a finite number or None, but got {self.target!r}.")
         for field, value in (("batch_size", self.batch_size), ("steps", self.steps)):
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"Task({field}=...) must be a positive integer, but got {value!r}.")
@@ -213,6 +247,31 @@ class Task:
                 f"Task(worst_reward=..., best_reward=...) must be finite and increasing, "
                 f"but got {self.worst_reward} and {self.best_reward}."
             )
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle a task of a file as the file's text, which is run where it arrives."""
+        return super().__reduce_ex__(protocol) if self.source is None else (task_of_source, (self.source, self.steps))
+
+    @property
+    def typed(self) -> str:
+        """The task as the user types it: its name, or `path/to/task.py:NAME`."""
+        return self.name if self.source is None else f"{self.source.path}:{self.source.name}"
+
+    def reaches(self, value: float) -> bool:
+        """Whether a value of the metric is as good as the target; NaN never is.
+
+        Raises:
+            ValueError: the task has no target.
+
+        Example:
+            >>> from neuropt.tasks import get_task
+            >>> task = replace(get_task("digits-mlp"), target=0.95)
+            >>> task.reaches(0.96), task.reaches(0.94)
+            (True, False)
+        """
+        if self.target is None:
+            raise ValueError(f"Task(target=...) of {self.name} is None, so nothing reaches it; give it a value.")
+        return merit(self.metric, value) >= merit(self.metric, self.target)
 
     def with_budget(self, steps: int) -> Task:
         """Return the task with another number of steps, halving at the same shares of the budget.

@@ -6,8 +6,9 @@ rows, any model in such a buffer, and one at a time, plain torch. All lose the s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import isnan
 from typing import Any, Literal, Protocol, TypeVar
 
 import torch
@@ -30,10 +31,11 @@ class Child:
     Args:
         learning_rate: lr.
         seed: of initial weights, order of the examples, noise and drop.
-        status: `trained` to the end; `stopped` by halving, for a better learning rate; `diverged`.
+        status: `trained` to the end; `stopped` by halving, for a better learning rate, or with its rule at a rung; `diverged`.
         steps: how many it did.
         train_loss: mean over its last steps; infinity if it diverged.
-        loss, accuracy: on the validation split, at the end of the budget; None unless trained.
+        loss, accuracy: on the validation split, at the end of the budget, or at the rung where its rule stopped; else None; accuracy
+            also where it is not the metric.
         test_loss, test_accuracy: likewise on the test split, where asked for.
     """
 
@@ -96,6 +98,19 @@ Splits = TypeVar("Splits", contravariant=True)
 Given = TypeVar("Given")
 
 
+class Ladder(Protocol):
+    """Rungs of a race: `neuropt.training.rungs`."""
+
+    @property
+    def rungs(self) -> Sequence[int]:
+        """Steps at which the cohort is evaluated."""
+        ...
+
+    def leaving(self, steps: int, present: Mapping[int, Sequence[Sequence[Child]]]) -> set[int]:
+        """Take the children of the rules that are still training, and return the rules that stop here."""
+        ...
+
+
 class Cohort(Protocol[Splits]):
     """Children that are trained together: `columns` x `seeds`."""
 
@@ -112,7 +127,7 @@ class Cohort(Protocol[Splits]):
         ...
 
     def evaluate(self, split: Splits, /) -> tuple[Tensor, Tensor]:
-        """Return loss and accuracy on a split, (seeds, columns) each."""
+        """Return loss and accuracy on a split, (seeds, columns) each; accuracy is NaN where it is not the task's metric."""
         ...
 
 
@@ -120,22 +135,32 @@ Results = list[list[list[Child]]]
 """[rule][learning rate][seed]"""
 
 
-def race(cohort: Cohort[Given], task: Task, splits: Mapping[str, Given], halving: bool = True) -> Results:
+def race(
+    cohort: Cohort[Given],
+    task: Task,
+    splits: Mapping[str, Given],
+    halving: bool = True,
+    ladder: Ladder | None = None,
+) -> Results:
     """Train a cohort to the end of the task's budget, halving the learning rates of each rule on the way.
 
     Args:
         splits: what the survivors are evaluated on: "validation", and "test" for finalists only.
         halving: whether to follow `task.halving`.
+        ladder: rungs at which whole rules may stop; None trains every rule to the end.
     """
-    rungs = dict(task.halving) if halving else {}
+    halvings = dict(task.halving) if halving else {}
     clearings = {task.steps * i // CLEARINGS for i in range(1, CLEARINGS)}
+    rungs = set() if ladder is None else {step for step in ladder.rungs if step < task.steps}
     found: dict[tuple[int, int], list[Child]] = {}
     done = 0
-    for stop in sorted(step for step in {*rungs, *clearings, task.steps} if step > 0):
+    for stop in sorted(step for step in {*halvings, *clearings, *rungs, task.steps} if step > 0):
         cohort.advance(stop - done)
         done = stop
-        if stop < task.steps:
-            kept = _survivors(cohort, rungs.get(stop))
+        if ladder is not None and stop in rungs:
+            found |= _at_rung(cohort, ladder, stop, splits["validation"])
+        if stop < task.steps and cohort.columns:
+            kept = _survivors(cohort, halvings.get(stop))
             for index in sorted(set(range(len(cohort.columns))) - set(kept)):
                 found[_key(cohort, index)] = _children(cohort, index, "stopped")
             cohort.keep(kept)
@@ -151,6 +176,26 @@ def race(cohort: Cohort[Given], task: Task, splits: Mapping[str, Given], halving
         rules.extend([] for _ in range(rule + 1 - len(rules)))
         rules[rule].append(found[rule, rate])
     return rules
+
+
+def _at_rung(cohort: Cohort[Given], ladder: Ladder, steps: int, split: Given) -> dict[tuple[int, int], list[Child]]:
+    """Evaluate all that are still training, let the rules leave that stop here, and return their children."""
+    now = [_children(cohort, index, "trained") for index in range(len(cohort.columns))]
+    now = _evaluated(now, cohort, "validation", split)
+    present: dict[int, list[list[Child]]] = {}
+    for index, children in enumerate(now):
+        if any(child.status == "trained" for child in children):
+            present.setdefault(cohort.columns[index].rule, []).append(children)
+    leaving = ladder.leaving(steps, present)
+    gone = [index for index, column in enumerate(cohort.columns) if column.rule in leaving]
+    found = {_key(cohort, index): [left_at_rung(child) for child in now[index]] for index in gone}
+    cohort.keep(sorted(set(range(len(cohort.columns))) - set(gone)))
+    return found
+
+
+def left_at_rung(child: Child) -> Child:
+    """Return a child whose rule stops at a rung; it keeps what it had come to."""
+    return replace(child, status="stopped") if child.status == "trained" else child
 
 
 def _key(cohort: Cohort[Any], index: int) -> tuple[int, int]:
@@ -190,7 +235,8 @@ def _evaluated(final: list[list[Child]], cohort: Cohort[Given], name: str, split
             if child.status == "trained" and not losses[s][index] <= cohort.losses.bound:
                 child = replace(child, status="diverged", train_loss=float("inf"))
             if child.status == "trained":
-                values = {f"{prefix}loss": losses[s][index], f"{prefix}accuracy": accuracies[s][index]}
+                share = accuracies[s][index]
+                values = {f"{prefix}loss": losses[s][index], f"{prefix}accuracy": None if isnan(share) else share}
                 child = replace(child, **values)
             row.append(child)
         result.append(row)

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from neuropt.optimizers.growing_batch import GrowingBatch
 from neuropt.optimizers.named_schedules import CONSTANT, ENSEMBLE, create_schedule, find_schedule
 from neuropt.optimizers.snapshots import SnapshotEnsemble, SnapshotLR
-from neuropt.tasks import batch_order
+from neuropt.tasks import batch_order, cross_entropy
 from neuropt.tasks.task import Task
 
 
@@ -124,9 +124,14 @@ def begin_course(task: Task, examples: int, model: nn.Module, optimizer: Optimiz
         model, optimizer: of the child.
         schedule: a name of `neuropt.optimizers.named_schedules`.
         seed: of the order of the examples.
+
+    Raises:
+        ValueError: snapshots of a task whose outputs are no probabilities.
     """
     match find_schedule(schedule).moves:
         case "lr, with snapshots":
+            if task.loss is not cross_entropy:
+                raise ValueError(f"schedule {schedule!r} averages probabilities, but {task.name} has other outputs")
             return SnapshotCourse(task, examples, model, optimizer, schedule, seed)
         case "batch and lr":
             return GrowingCourse(task, examples, model, optimizer, schedule, seed)

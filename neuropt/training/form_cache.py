@@ -19,6 +19,7 @@ from neuropt.tasks.task import Task, TaskData
 from neuropt.training.devices import device_name
 from neuropt.training.precision import Precision
 from neuropt.training.threads import CHILD_THREADS
+from neuropt.writing import whole_file
 
 FILE = "forms.json"
 LONGEST = 1 << 20
@@ -60,11 +61,10 @@ class FormCache:
         if entries.get(key) == entry:
             return
         text = json.dumps(entries | {key: entry}, indent=1)
-        new = self.path.with_name(f"{self.path.name}.{os.getpid()}.new")
         with suppress(OSError):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            new.write_text(text, encoding="utf-8")
-            new.replace(self.path)
+            with whole_file(self.path, str(os.getpid())) as file:
+                file.write(text.encode())
 
     def _entries(self) -> dict[str, Any]:
         try:

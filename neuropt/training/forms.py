@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from neuropt.optimizers.named_schedules import CONSTANT, find_schedule
-from neuropt.tasks import batch_order, build_model, cross_entropy
+from neuropt.tasks import batch_order, build_model
 from neuropt.tasks.task import MLP, Task, TaskData
 
 Form = Literal["population", "plain", "rows", "channels-last", "batched", "compiled"]
@@ -39,8 +39,9 @@ def possible_forms(task: Task, data: TaskData) -> tuple[Form, ...]:
     population: tuple[Form, ...] = ("population",) if isinstance(task.model, MLP) else ()
     if why_no_rows(task, data) is not None:
         return (*population, "plain")
-    is_image = data.train.inputs.ndim == 4
-    return (*population, "plain", *(form for form in ROW_FORMS if form != "channels-last" or is_image))
+    without = {"channels-last"} if data.train.inputs.ndim != 4 else set()
+    without |= {"batched"} if why_not_batched(task) is not None else set()
+    return (*population, "plain", *(form for form in ROW_FORMS if form not in without))
 
 
 def check_form(form: Form, task: Task, data: TaskData, schedule: str = CONSTANT) -> None:
@@ -56,6 +57,8 @@ def check_form(form: Form, task: Task, data: TaskData, schedule: str = CONSTANT)
         raise ValueError(f"{what}: its model is not an MLP; use one of {', '.join(possible_forms(task, data))}")
     if form in ROW_FORMS and (reason := why_no_rows(task, data)) is not None:
         raise ValueError(f"{what}: {reason}; use form plain")
+    if form == "batched" and (reason := why_not_batched(task)) is not None:
+        raise ValueError(f"{what}: {reason}; use one of {', '.join(possible_forms(task, data))}")
     if form == "channels-last" and data.train.inputs.ndim != 4:
         shape = tuple(data.train.inputs.shape[1:])
         raise ValueError(f"{what}: its inputs are not images (channels, height, width), but of shape {shape}")
@@ -72,11 +75,18 @@ def why_no_rows(task: Task, data: TaskData) -> str | None:
     batch = batch_order(len(data.train), task.batch_size, 1, seed=0)[0]
     with torch.random.fork_rng(devices=[]):
         before = torch.get_rng_state()
-        loss = cross_entropy(model(data.train.inputs[batch]), data.train.targets[batch])
+        loss = task.loss(model(data.train.inputs[batch]), data.train.targets[batch])
         if not torch.equal(before, torch.get_rng_state()):
             return "its forward pass draws random numbers"
     torch.autograd.backward(loss)
     return _why_not_these(model)
+
+
+@lru_cache(maxsize=8)
+def why_not_batched(task: Task) -> str | None:
+    """Return why the passes of many children of a task cannot be one, or None; what else vmap refuses is an error of the first pass."""
+    recurrent = next((m for m in build_model(task, seed=0).modules() if isinstance(m, nn.RNNBase)), None)
+    return None if recurrent is None else f"torch.func.vmap has no rule for its {type(recurrent).__name__}"
 
 
 def _why_not_these(model: nn.Module) -> str | None:

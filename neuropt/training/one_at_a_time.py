@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from neuropt.optimizers.named_schedules import CONSTANT
-from neuropt.tasks import accuracy, build_model, cross_entropy
+from neuropt.tasks import build_model, measure
 from neuropt.tasks.task import Split, Task, TaskData
 from neuropt.training.children import Column, Losses
 from neuropt.training.courses import begin_course
@@ -38,7 +38,7 @@ class _Trainee:
         schedule: str,
         precision: Precision,
     ) -> None:
-        self.train, self.batch_size = train, task.batch_size
+        self.train, self.batch_size, self.task = train, task.batch_size, task
         self.precision: Precision = precision
         self.t = self.examples = 0
         device = train.inputs.device
@@ -60,7 +60,7 @@ class _Trainee:
         self.examples += len(chosen)
         self.optimizer.zero_grad()
         logits = logits_of(self.model, self.train.inputs[chosen], self.precision)
-        loss = cross_entropy(logits, self.train.targets[chosen])
+        loss = self.task.loss(logits, self.train.targets[chosen])
         torch.autograd.backward(loss)
         self.optimizer.step()
         return loss.detach()
@@ -78,8 +78,9 @@ class _Trainee:
         for first in range(0, len(split), EVALUATION_EXAMPLES):
             logits = logits_of(self.course.predict, split.inputs[first : first + EVALUATION_EXAMPLES], self.precision)
             targets = split.targets[first : first + EVALUATION_EXAMPLES]
-            loss += float(cross_entropy(logits, targets)) * len(targets)
-            right += float(accuracy(logits, targets)) * len(targets)
+            found, share = measure(self.task.loss, self.task.metric, logits[None, None], targets)
+            loss += found.item() * len(targets)
+            right += share.item() * len(targets)
         self.model.train()
         return loss / len(split), right / len(split)
 

@@ -116,9 +116,16 @@ def _fixed(operand: Operand) -> Tensor | Sequence[Tensor]:
 
 
 def _signing(x: Tensor, out: Tensor) -> Operation:
-    """sign(nan) is nan, and torch.sign(nan) is 0. Twice the largest power of two lifts even the least subnormal above 1."""
+    """sign(nan) is nan, and torch.sign(nan) is 0. The largest power of two lifts normal numbers above 1, its square all others."""
     largest = torch.tensor(2.0 ** (math.frexp(torch.finfo(x.dtype).max)[1] - 1), dtype=x.dtype)
+    if _flushed(x):
+        return lambda t: torch.mul(x, largest, out=out).clamp_(-1.0, 1.0)
     return lambda t: torch.mul(x, largest, out=out).mul_(largest).clamp_(-1.0, 1.0)
+
+
+def _flushed(x: Tensor) -> bool:
+    """Whether subnormal numbers count as 0 now, as they do while rules are trained on a CPU."""
+    return x.device.type == "cpu" and bool(torch.tensor(torch.finfo(x.dtype).tiny, dtype=x.dtype) * 0.5 == 0)
 
 
 def _any(function: str, operands: Sequence[Operand], out: Tensor) -> Operation:
@@ -131,8 +138,14 @@ def _any(function: str, operands: Sequence[Operand], out: Tensor) -> Operation:
     return lambda t: into(*[read(t) for read in readers], out=out)
 
 
-def averaging(memory: Tensor, a: StepNumber, b: StepNumber, x: Tensor) -> Operation:
-    """memory <- a memory + b x, in place."""
+def averaging(memory: Tensor, a: StepNumber, b: StepNumber, x: Tensor, finite: bool) -> Operation:
+    """memory <- a memory + b x, in place.
+
+    Where a + b = 1 that is memory + b (x - memory), one call and one pass instead of two; an infinite memory would become NaN by it.
+    """
+    if finite and a.constant is not None and b.constant is not None and a.constant + b.constant == 1:
+        weight = b.constant
+        return lambda t: memory.lerp_(x, weight)
     fixed, read_b = a.fixed(), b.floats()
     if isinstance(fixed, Tensor):
         return lambda t: memory.mul_(fixed).add_(x, alpha=read_b(t))  # type: ignore[arg-type]  # `averages` admits floats only

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from neuropt.tasks import batch_order, build_model, cross_entropy, initial_weights
+from neuropt.tasks import batch_order, build_model, initial_weights
 from neuropt.tasks.task import Split, Task
 
 DIMENSIONS = 10
@@ -102,4 +102,4 @@ class TaskLosses:
         parts = row.split([w.numel() for w in named.values()])
         weights = {name: x.reshape(w.shape) for (name, w), x in zip(named.items(), parts, strict=True)}
         logits: Tensor = functional_call(self.model, weights, (self.train.inputs[batch],))
-        return cross_entropy(logits, self.train.targets[batch])
+        return self.task.loss(logits, self.train.targets[batch])

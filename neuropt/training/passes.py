@@ -18,7 +18,8 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils import parameters_to_vector
 
-from neuropt.tasks import build_model, cross_entropy
+from neuropt.tasks import build_model
+from neuropt.tasks.metrics import Loss
 from neuropt.tasks.task import Task
 from neuropt.training.forms import Form
 from neuropt.training.precision import Precision, logits_of
@@ -42,10 +43,11 @@ class RowPasses:
     Args:
         models: one a child, in training mode; their buffers are theirs, their parameters become views.
         precision: of the passes.
+        loss: of the task.
     """
 
-    def __init__(self, models: Sequence[nn.Module], precision: Precision) -> None:
-        self.models = list(models)
+    def __init__(self, models: Sequence[nn.Module], precision: Precision, loss: Loss) -> None:
+        self.models, self.loss = list(models), loss
         self.precision: Precision = precision
         self.names = [name for name, _ in self.models[0].named_parameters()]
         self.shapes = [p.shape for p in self.models[0].parameters()]
@@ -67,7 +69,7 @@ class RowPasses:
         self.models = [self.models[c] for c in columns]
 
     def loss_and_gradient(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return each child's mean cross-entropy on a batch, (C,), and write its gradients."""
+        """Return each child's loss on a batch, (C,), and write its gradients."""
         losses = []
         for child in range(len(self.models)):
             loss = self._loss(child, inputs, targets)
@@ -78,7 +80,7 @@ class RowPasses:
         return torch.stack(losses)
 
     def _loss(self, child: int, inputs: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(logits_of(self.models[child], inputs, self.precision), targets)
+        return self.loss(logits_of(self.models[child], inputs, self.precision), targets)
 
     def _complete(self, found: Sequence[Tensor | None]) -> list[Tensor]:
         """Refuse a pass that leaves a parameter out, where a plain optimizer would leave it as it is."""
@@ -89,7 +91,7 @@ class RowPasses:
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
-        """Return what each child says in evaluation mode, (C, examples, classes)."""
+        """Return what each child says in evaluation mode, (C, examples, ...)."""
         found = [logits_of(model.eval(), inputs, self.precision) for model in self.models]
         for model in self.models:
             model.train()
@@ -100,12 +102,12 @@ class CompiledPasses(RowPasses):
     """The passes of C children, one after the other, through one compiled function of weights, buffers and batch."""
 
     def __init__(self, models: Sequence[nn.Module], precision: Precision, task: Task) -> None:
-        super().__init__(models, precision)
+        super().__init__(models, precision, task.loss)
         with _quiet():
             self.function = compiled_loss(task, precision)
 
     def loss_and_gradient(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return each child's mean cross-entropy on a batch, (C,), and write its gradients; the first call compiles both."""
+        """Return each child's loss on a batch, (C,), and write its gradients; the first call compiles both."""
         with _quiet():
             return super().loss_and_gradient(inputs, targets)
 
@@ -129,7 +131,7 @@ def compiled_loss(task: Task, precision: Precision) -> Callable[[dict[str, Tenso
     template = build_model(task, seed=0).train()
 
     def loss(given: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(logits_of(lambda x: functional_call(template, given, (x,)), inputs, precision), targets)
+        return task.loss(logits_of(lambda x: functional_call(template, given, (x,)), inputs, precision), targets)
 
     return torch.compile(loss, dynamic=False)
 
@@ -137,8 +139,8 @@ def compiled_loss(task: Task, precision: Precision) -> Callable[[dict[str, Tenso
 class BatchedPasses:
     """The passes of C children at once: arguments and methods are those of `RowPasses`."""
 
-    def __init__(self, models: Sequence[nn.Module], precision: Precision) -> None:
-        self.template = models[0]
+    def __init__(self, models: Sequence[nn.Module], precision: Precision, loss: Loss) -> None:
+        self.template, self.loss = models[0], loss
         self.precision: Precision = precision
         self.names = [name for name, _ in self.template.named_parameters()]
         self.shapes = [p.shape for p in self.template.parameters()]
@@ -160,7 +162,7 @@ class BatchedPasses:
         self.buffers = {name: buffer[list(columns)] for name, buffer in self.buffers.items()}
 
     def loss_and_gradient(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Return each child's mean cross-entropy on a batch, (C,), and write its gradients."""
+        """Return each child's loss on a batch, (C,), and write its gradients."""
         with _vmapped_attention(inputs.device):
             found, losses = self.losses(self.weights, self.buffers, inputs, targets)
         one_each: Tensor = losses
@@ -170,7 +172,7 @@ class BatchedPasses:
 
     @torch.no_grad()
     def logits(self, inputs: Tensor) -> Tensor:
-        """Return what each child says in evaluation mode, (C, examples, classes)."""
+        """Return what each child says in evaluation mode, (C, examples, ...)."""
         self.template.eval()
         with _vmapped_attention(inputs.device):
             logits: Tensor = self.forward(self.weights, self.buffers, inputs)
@@ -181,7 +183,7 @@ class BatchedPasses:
         return logits_of(lambda x: functional_call(self.template, (weights, buffers), (x,)), inputs, self.precision)
 
     def _loss(self, weights: dict[str, Tensor], buffers: dict[str, Tensor], inputs: Tensor, targets: Tensor) -> Tensor:
-        return cross_entropy(self._logits(weights, buffers, inputs), targets)
+        return self.loss(self._logits(weights, buffers, inputs), targets)
 
 
 @contextmanager
@@ -202,5 +204,5 @@ def passes_of(
     """Return the passes of children of one seed in a row form; `bind` gives them their rows."""
     models = [build_model(task, seed).train().to(device) for _ in range(children)]
     if form == "batched":
-        return BatchedPasses(models, precision)
-    return CompiledPasses(models, precision, task) if form == "compiled" else RowPasses(models, precision)
+        return BatchedPasses(models, precision, task.loss)
+    return CompiledPasses(models, precision, task) if form == "compiled" else RowPasses(models, precision, task.loss)

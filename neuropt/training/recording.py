@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from neuropt.tasks import batch_order, build_model, cross_entropy
+from neuropt.tasks import batch_order, build_model
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.threads import one_thread
 from search_space import Trajectory
@@ -32,7 +32,7 @@ def record_trajectory(task: Task, data: TaskData, seed: int = SEED) -> Trajector
         torch.default_generator.manual_seed(seed)
         for batch in order:
             optimizer.zero_grad()
-            torch.autograd.backward(cross_entropy(model(data.train.inputs[batch]), data.train.targets[batch]))
+            torch.autograd.backward(task.loss(model(data.train.inputs[batch]), data.train.targets[batch]))
             weights.append(torch.cat([p.detach().flatten() for p in model.parameters()])[chosen].double().numpy())
             gradients.append(torch.cat([_gradient(p) for p in model.parameters()])[chosen].double().numpy())
             optimizer.step()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from neuropt.compiling.program import Program
 from neuropt.optimizers.named_schedules import CONSTANT, rate_factors
-from neuropt.tasks import accuracy, batch_order, cross_entropy
+from neuropt.tasks import batch_order, measure
 from neuropt.tasks.task import Split, Task, TaskData
 from neuropt.training.children import Column, Losses
 from neuropt.training.devices import CPU, placed
@@ -130,6 +130,7 @@ class RowPopulation:
             inputs = self._arranged(there.inputs[first : first + EVALUATION_EXAMPLES])
             targets = there.targets[first : first + EVALUATION_EXAMPLES]
             logits = torch.stack([passes.logits(inputs) for passes in self.passes])
-            loss += cross_entropy(logits, targets) * len(targets)
-            right += accuracy(logits, targets) * len(targets)
+            found, shares = measure(self.task.loss, self.task.metric, logits, targets)
+            loss += found * len(targets)
+            right += shares * len(targets)
         return loss / len(split), right / len(split)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neuropt.compiling.program import Program
-from neuropt.training.averages import average_parts, averages, folded, number_of, tensor_of
+from neuropt.training.averages import average_parts, averages, folded, is_power_of_gradient, number_of, tensor_of
 from neuropt.training.children import Column
 from neuropt.training.merging import Merged, Node
 from neuropt.training.operations import (
@@ -33,7 +33,7 @@ from search_space.primitives import PRIMITIVES
 
 
 @dataclass(slots=True)
-class _Run:
+class Run:
     """A node's value in the rows of neighbouring rules: `memory[:, i]` is row `first + i`."""
 
     first: int
@@ -75,7 +75,7 @@ class Rows:
         for size in segments:
             segment_bounds.append(segment_bounds[-1] + size)
         self.segments = list(pairwise(segment_bounds))
-        self.runs: dict[int, list[_Run]] = {}
+        self.runs: dict[int, list[Run]] = {}
         self.operations: list[Operation] = []
         self.free: dict[int, list[Tensor]] = {}
         self._numbers: dict[int, StepNumber] = {}
@@ -156,14 +156,14 @@ class Rows:
         seeds, _, elements = self.updates.shape
         return self.updates.new_empty(seeds, rows, elements)
 
-    def _new_run(self, first: int, last: int, start: float) -> _Run:
-        return _Run(first, last, self._new(last - first).fill_(start))
+    def _new_run(self, first: int, last: int, start: float) -> Run:
+        return Run(first, last, self._new(last - first).fill_(start))
 
     def _prepare_shared(self, number: int, node: Node) -> None:
         self.runs[number] = []
         for first, last in self._spans(node):
             memory = self._in_place(number, first, last)
-            run = _Run(first, last, self._new(last - first) if memory is None else memory)
+            run = Run(first, last, self._new(last - first) if memory is None else memory)
             self.runs[number].append(run)
             self._operate(number, node, run)
 
@@ -187,7 +187,7 @@ class Rows:
                 memory, written = self.updates[:, first:last], True
             if memory is None:
                 memory = scratch.pop() if scratch and n not in lasting else self._new(last - first)
-            self.runs[n] = [_Run(first, last, memory)]
+            self.runs[n] = [Run(first, last, memory)]
             self._operate(n, nodes[n], self.runs[n][0])
             for argument in set(self._read(n)) & reads.keys():
                 reads[argument] -= self._read(n).count(argument)
@@ -227,14 +227,15 @@ class Rows:
             self._numbers[number] = StepNumber(table, self.updates)
         return self._numbers[number]
 
-    def _operate(self, number: int, node: Node, run: _Run) -> None:
+    def _operate(self, number: int, node: Node, run: Run) -> None:
         """Prepare one node in one run."""
         out = run.memory
         if number in self._averages:
             kept, added = (self.merged.nodes[part] for part in average_parts(self.merged, node))
             a, b = (self._number(number_of(self.merged, product)) for product in (kept, added))
-            x = self._view(tensor_of(self.merged, added), run.first, run.last)
-            self.operations.append(averaging(out, a, b, x))
+            x = tensor_of(self.merged, added)
+            view = self._view(x, run.first, run.last)
+            self.operations.append(averaging(out, a, b, view, finite=is_power_of_gradient(self.merged, x)))
             return
         operands = [self._operand(a, run.first, run.last) for a in node.arguments]
         if node.draw is not None:

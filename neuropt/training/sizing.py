@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from neuropt.tasks import batch_order, build_model, cross_entropy
+from neuropt.tasks import batch_order, build_model
 from neuropt.tasks.task import Task, TaskData
 
 REMEMBERED_ROWS = 6
@@ -56,7 +56,7 @@ def child_bytes(task: Task, data: TaskData) -> ChildBytes:
 
     batch = batch_order(len(data.train), task.batch_size, 1, seed=0)[0]
     with torch.random.fork_rng(devices=[]), torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
-        loss = cross_entropy(model(data.train.inputs[batch]), data.train.targets[batch])
+        loss = task.loss(model(data.train.inputs[batch]), data.train.targets[batch])
     del loss  # it held the pieces until here, so that none had the address of another
     return ChildBytes(row, sum(pieces.values()))
 

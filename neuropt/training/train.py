@@ -14,7 +14,7 @@ from neuropt.compiling.program import compile_program
 from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import MLP, Split, Task, TaskData
-from neuropt.training.children import Cohort, Results, race
+from neuropt.training.children import Cohort, Ladder, Results, race
 from neuropt.training.devices import CPU
 from neuropt.training.forms import Form, check_form, usual_form
 from neuropt.training.one_at_a_time import OneAtATime, OptimizerFactory
@@ -55,6 +55,7 @@ def train_rules(
     rules_together: int | None = None,
     device: torch.device = CPU,
     precision: Precision = "float32",
+    ladder: Ladder | None = None,
 ) -> Results:
     """Train every rule at each of its learning rates on each seed.
 
@@ -72,6 +73,7 @@ def train_rules(
         rules_together: how many share a buffer; None for the usual number.
         device: where.
         precision: of forward and backward passes.
+        ladder: rungs at which rules may stop; all rules then train side by side, as many of them as share a buffer.
 
     Returns:
         children as [rule][learning rate][seed].
@@ -91,7 +93,11 @@ def train_rules(
     check_form(form, task, data, schedule)
     results: Results = []
     with denormals_flushed():
-        for chosen in cohort_slices(task, [len(rates) for rates in learning_rates], len(seeds), form, rules_together):
+        counts, side_by_side = [len(rates) for rates in learning_rates], ladder is not None
+        slices = cohort_slices(task, counts, len(seeds), form, rules_together, side_by_side)
+        if side_by_side and len(slices) > 1:
+            raise ValueError(f"a ladder is for rules that share a buffer, but these {len(rules)} need {len(slices)}")
+        for chosen in slices:
             some, rates = rules[chosen], learning_rates[chosen]
             cohort: Cohort[Split]
             if form == "plain":
@@ -106,7 +112,7 @@ def train_rules(
                     if form == "population"
                     else RowPopulation(task, data, programs, rates, seeds, form, device, precision, schedule=schedule)
                 )
-            results += race(cohort, task, splits, halving)
+            results += race(cohort, task, splits, halving, ladder)
     return results
 
 
@@ -126,7 +132,12 @@ def form_of(
 
 
 def cohort_slices(
-    task: Task, rates: Sequence[int], seeds: int, form: Form, rules_together: int | None = None
+    task: Task,
+    rates: Sequence[int],
+    seeds: int,
+    form: Form,
+    rules_together: int | None = None,
+    side_by_side: bool = False,
 ) -> list[slice]:
     """Return which rules train together.
 
@@ -136,9 +147,11 @@ def cohort_slices(
         seeds: how many.
         form: of the children.
         rules_together: how many, where it is given: a plain form trains one rule at a time whatever it says.
+        side_by_side: whether rules are compared on the way, so that all are under way at once, whatever the form.
     """
-    usual = population_rules(task, max(rates, default=1), seeds) if form == "population" else 1
-    return _even_parts(len(rates), 1 if form == "plain" else rules_together or usual)
+    alone = len(rates) or 1 if side_by_side else 1
+    usual = population_rules(task, max(rates, default=1), seeds) if form == "population" else alone
+    return _even_parts(len(rates), alone if form == "plain" else rules_together or usual)
 
 
 def check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:

@@ -80,6 +80,13 @@ def test_machine_code_alone_does_a_whole_step() -> None:
         assert size == 0 or not torch.equal(ours[0], torch.ones(size))
 
 
+def test_a_rule_with_reductions_works_in_no_memory_but_for_its_sums() -> None:
+    text = zoo()["adagraft-sgd-adam"].text
+    code = compiled_step(kernel_of(text, torch.float32, torch.float32, CPU, False), torch.float32, "few", 1).code
+    assert code is not None  # nor would it be machine code alone
+    assert code.own == (torch.float32,) * 2
+
+
 def test_several_pieces_of_machine_code_or_none_are_no_single_one() -> None:
     found = adam()
     x = [torch.ones(37) * i for i in range(4)]

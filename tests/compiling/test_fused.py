@@ -107,6 +107,16 @@ def test_sums_of_reducing_rules_are_in_another_order() -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("result", ["u = x30 / norm(x30)", pytest.param("u = x30", marks=pytest.mark.slow)])
+def test_a_rule_whose_values_are_used_again_and_again_compiles(result: str) -> None:
+    """Written out, x30 has 2^31 operations."""
+    chain = "x0 = g; " + "".join(f"x{i + 1} = tanh(x{i} * (x{i} + 1)); " for i in range(30))
+    loop, fused, step = pair(chain + result, lr=1e-3)
+    step(0)
+    assert_equal(loop, fused, 1e-5)
+
+
+@needs_compiler
 def test_half_precision_is_computed_and_remembered_in_single() -> None:
     loop, fused, step = pair(ADAM, torch.bfloat16, maximize=True)
     for t in range(3):

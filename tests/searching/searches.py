@@ -52,6 +52,7 @@ def contents(ledger: Ledger) -> dict[str, list[tuple[object, ...]]]:
     tables = {
         "proposals": "SELECT * FROM proposals ORDER BY id",
         "rewards": "SELECT * FROM rewards ORDER BY proposal",
+        "rungs": "SELECT * FROM rungs ORDER BY proposal, fidelity",
         "children": "SELECT * FROM children ORDER BY proposal, learning_rate, seed",
         "updates": "SELECT * FROM updates ORDER BY number",
     }

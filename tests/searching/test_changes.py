@@ -14,11 +14,12 @@ from neuropt.searching.ledger import open_ledger
 from neuropt.searching.ledger_file import FACTS, SCHEMA_VERSION, LedgerError
 from neuropt.searching.run_folder import best_rules
 from neuropt.searching.search import run_search
+from neuropt.searching.status import run_status
 from tests.searching.searches import contents
 from tests.searching.test_run_search import CONFIG
 
-SCHEMA_1 = Path(__file__).parents[1] / "data" / "run_of_schema_1"
-"""Begun by the code of commit 29c2726, the last one with schema 1, and interrupted after two of four trials."""
+EARLIER = [Path(__file__).parents[1] / "data" / f"run_of_schema_{schema}" for schema in (1, 2)]
+"""Begun by the code of commits 29c2726 and c65aba2, the last ones with schema 1 and 2, and interrupted after two of four trials."""
 
 
 def rows(run: Path, query: str) -> list[tuple[object, ...]]:
@@ -47,7 +48,9 @@ def test_every_result_names_its_environment(tmp_path: Path) -> None:
     run = run_search(CONFIG, tmp_path / "run")
     ((number, facts),) = rows(run, "SELECT number, facts FROM environments")
     assert number == 1
-    assert list(json.loads(str(facts))) == list(FACTS)
+    assert list(json.loads(str(facts))) == [
+        name for name in FACTS if name != "task_sha256"
+    ]  # of a task of one's own file alone
     assert set(rows(run, "SELECT environment, device FROM told")) == {(1, "cpu")}
     assert set(rows(run, "SELECT environment FROM works")) == {(1,)}
 
@@ -110,25 +113,29 @@ def test_accept_changes_is_for_resumed_runs(tmp_path: Path) -> None:
 # -- earlier schemas ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def old(tmp_path: Path) -> Path:
-    return shutil.copytree(SCHEMA_1, tmp_path / "old" / "run")
+@pytest.fixture(params=EARLIER, ids=lambda folder: folder.name)
+def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return shutil.copytree(request.param, tmp_path / "old" / "run")
 
 
-def test_a_run_of_schema_1_is_read_as_it_is(old: Path) -> None:
+def test_a_run_of_an_earlier_schema_is_read_as_it_is(old: Path) -> None:
     before = (old / "ledger.sqlite").read_bytes()
     assert len(best_rules(old, 10)) == 4
+    assert run_status(old).rungs == ()
     with closing(open_ledger(old / "ledger.sqlite")) as ledger:
         assert ledger.facts()["neuropt"] == "0.1.0"
+        assert len(ledger.earned()) == 4
+        assert {reward.fidelity for rewards in ledger.rewards().values() for reward in rewards} == {1.0}
     assert (old / "ledger.sqlite").read_bytes() == before
 
 
-def test_a_run_of_schema_1_is_brought_to_this_one_and_goes_on_exactly(old: Path, tmp_path: Path) -> None:
+def test_a_run_of_an_earlier_schema_is_brought_to_this_one_and_goes_on_exactly(old: Path, tmp_path: Path) -> None:
     kept = rows(old, "SELECT * FROM proposals"), rows(old, "SELECT * FROM children")
     config = read_config(old / "config.toml")
     run_search(config, old, resume=True, accept_changes=True)
     assert rows(old, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert rows(old, "SELECT environment FROM told WHERE trial < 2") == [(1,), (1,)]
+    assert rows(old, "SELECT DISTINCT fidelity, control FROM rewards") == [(1.0, 0)]
     assert json.loads(str(rows(old, "SELECT facts FROM environments")[0][0]))["torch"] == "2.13.0+cpu"
     assert set(kept[0]) <= set(rows(old, "SELECT * FROM proposals"))
     assert set(kept[1]) <= set(rows(old, "SELECT * FROM children"))
@@ -140,7 +147,11 @@ def test_a_run_of_schema_1_is_brought_to_this_one_and_goes_on_exactly(old: Path,
 
 
 def test_a_run_that_is_refused_stays_in_its_schema(old: Path) -> None:
-    execute(old, "UPDATE meta SET value = '1.0' WHERE key = 'torch'")
+    ((schema,),) = rows(old, "PRAGMA user_version")
+    if schema == 1:
+        execute(old, "UPDATE meta SET value = '1.0' WHERE key = 'torch'")
+    else:
+        made_with_torch(old, "1.0")
     with pytest.raises(LedgerError, match=r"torch was 1\.0"):
         run_search(read_config(old / "config.toml"), old, resume=True)
-    assert rows(old, "PRAGMA user_version") == [(1,)]
+    assert rows(old, "PRAGMA user_version") == [(schema,)]

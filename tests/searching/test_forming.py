@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from neuropt.config import SearchConfig, read_config
+from neuropt.searching.engine import child_seeds
 from neuropt.searching.search import run_search
-from neuropt.tasks import register_task
+from neuropt.tasks import hash_tensors, initial_weights, register_task
 from neuropt.tasks.registry import _registered
 from neuropt.training.devices import CPU
 from neuropt.training.form_cache import FormCache, cache_key
@@ -53,7 +54,8 @@ def test_a_run_measures_says_and_keeps_its_form(tmp_path: Path, cache: FormCache
     form = read_config(tmp_path / "run" / "config.toml").form
     assert form in ("plain", "rows", "channels-last", "batched")
     assert f"conv: form {form} (a step of 7 children: plain " in text
-    assert f"(data {DATA.sha256[:12]}), form {form}\n" in text
+    weights = hash_tensors(*(initial_weights(TASK, seed) for seed in child_seeds(CONFIG)))
+    assert f"(data {DATA.sha256[:12]}, weights {weights[:12]}), form {form}\n" in text
     (entry,) = json.loads(cache.path.read_text(encoding="utf-8")).values()
     assert set(entry) == {"plain", "rows", "channels-last", "batched"}
 

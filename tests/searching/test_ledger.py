@@ -35,7 +35,7 @@ def test_what_is_written_is_read_back(ledger: Ledger) -> None:
     ledger.write_told(0, [reward(0, 0.5), reward(2, 0.9)], 1.5, "cpu")
     assert ledger.proposals()[0] == rows
     assert [(r.proposal, r.reward) for r in ledger.rewards()[0]] == [(0, 0.5), (2, 0.9)]
-    assert ledger.counts() == {"new": 2, "duplicate": 1, "rejected": 0, "trained": 2, "failed": 0}
+    assert ledger.counts() == {"new": 2, "duplicate": 1, "rejected": 0, "trained": 2, "failed": 0, "stopped": 0}
 
 
 def test_events_come_back_in_the_order_in_which_they_happened(ledger: Ledger) -> None:

@@ -38,7 +38,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture
 def small_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """MNIST of 9 + 3 + 4 images: file name -> plain content; nothing can be downloaded."""
-    for name, value in (("TRAIN", 9), ("VALIDATION", 3), ("TEST", 4), ("HOMES", (CLOSED,))):
+    for name, value in (("TRAIN", 9), ("VALIDATION", 3), ("TEST", 4), ("HOMES", {"mnist": (CLOSED,)})):
         monkeypatch.setattr(mnist, name, value)
     files, first = {}, 0
     for part, count in (("train", 12), ("t10k", 4)):

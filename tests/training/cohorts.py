@@ -45,6 +45,7 @@ RULES = {
     "remembered maximum": "g / (sqrt(cummax(v)) + 1e-3)",
     "remembered sum": "g / (sqrt(cumsum(g ** 2)) + 1e-8)",
     "feeding each other": "a = 0.5 * prev(b) + g; b = prev(a) + g; u = 0.1 * b",
+    "average that becomes infinite": "a = ema(1 / g ** 2, 0.9); u = g / (1 + 1e-6 * a)",  # where a pixel is never lit
     "delay": "d = prev(d0); d0 = g; u = d0 + 0.5 * d",
     "delay of a delay": "d = g + 0; e = prev(d); u = d + prev(e)",
     "previous update": "u = g + 0.5 * prev(u)",
