@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from neuropt.compiling.rule_optimizer import RuleOptimizer
     from neuropt.config import SearchConfig
     from neuropt.evaluating.evaluate import evaluate
-    from neuropt.exporting import Provenance, export_rule
+    from neuropt.exporting import Provenance, export_hub, export_rule, from_export, write_export
     from neuropt.finding import find_rule
+    from neuropt.reporting.report import write_report
     from neuropt.searching.search import run_search
     from neuropt.tables.table import Table
     from neuropt.tables.table_file import TableError, load_table
@@ -53,8 +54,10 @@ __all__ = [
     "create_controller",
     "create_optimizer",
     "evaluate",
+    "export_hub",
     "export_rule",
     "find_rule",
+    "from_export",
     "get_task",
     "load_space",
     "load_table",
@@ -67,6 +70,8 @@ __all__ = [
     "simplify",
     "testing",
     "to_latex",
+    "write_export",
+    "write_report",
     "zoo",
 ]
 
@@ -78,8 +83,9 @@ _HOMES = {
     "neuropt.compiling.rule_optimizer": ("RuleOptimizer",),
     "neuropt.config": ("SearchConfig",),
     "neuropt.evaluating.evaluate": ("evaluate",),
-    "neuropt.exporting": ("Provenance", "export_rule"),
+    "neuropt.exporting": ("Provenance", "export_hub", "export_rule", "from_export", "write_export"),
     "neuropt.finding": ("find_rule",),
+    "neuropt.reporting.report": ("write_report",),
     "neuropt.searching.search": ("run_search",),
     "neuropt.tables.table": ("Table",),
     "neuropt.tables.table_file": ("TableError", "load_table"),

@@ -3,7 +3,7 @@
 powersign                 the zoo's
 first:1                   the best rule of runs/first
 g * exp(sign(g))          rule text
-mine.txt, found.json      a file with rule text, or an export to JSON
+mine.txt, found.json      a file with rule text, or an export to JSON or Python
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ import platform
 import re
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search_space import Rule, RuleError, parse_rule, zoo
+from search_space import Rule, RuleError, describe_zoo, parse_rule, zoo
 
 if TYPE_CHECKING:
     from neuropt.evaluating.row import Row
     from neuropt.exporting import Provenance
     from neuropt.searching.ledger import FoundRule
 
-MAX_BYTES = 200_000
 _OF_A_RUN = re.compile(r"(?P<run>.+):(?P<position>\d{1,9})", re.ASCII | re.DOTALL)
 _LIKE_A_NAME = re.compile(r"[A-Za-z_]\w*([.-]\w+)*", re.ASCII)
 _LIKE_A_FILE = re.compile(r"\.[A-Za-z]\w*$|[/\\]\w+$", re.ASCII)
@@ -83,7 +83,9 @@ def provenance_of(named: NamedRule) -> Provenance:
         return named.provenance
     if named.found is None or named.run is None:
         here = {"neuropt": version("neuropt"), "torch": version("torch"), "Python": platform.python_version()}
-        return Provenance(name=named.name, versions=here)
+        known = describe_zoo().get(named.name or "")
+        source = known.source if known is not None and known.rule == named.rule else None
+        return Provenance(name=named.name, source=source, date=datetime.now(UTC).date().isoformat(), versions=here)
     from neuropt.searching.ledger import open_ledger  # imports torch
     from neuropt.searching.recorded import finalist_rows
     from neuropt.searching.run_folder import LEDGER, run_config
@@ -140,28 +142,18 @@ def _existing(text: str) -> Path | None:
 
 
 def _read(path: Path) -> NamedRule:
-    if not path.is_file():
-        raise ValueError(f"{path} is a {'folder' if path.is_dir() else 'device'}, not a file with a rule")
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ValueError(f"{path}: a file with a rule has at most {MAX_BYTES} bytes, but this one has {size}")
-    try:
-        content = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not a text file; a rule is plain text or an export to JSON") from None
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    from neuropt.exporting import from_json
+    from neuropt.exporting.reading import named_after, read_text, rule_in
+
+    content = read_text(path)
     try:
         if content.lstrip().startswith("{"):
-            from neuropt.exporting import from_json
-
             rule, provenance = from_json(content)
             return NamedRule(rule, provenance.name or path.stem, provenance=provenance)
-        return NamedRule(parse_rule(content), path.stem)
+        rule = rule_in(content) if path.suffix == ".py" else parse_rule(content)
+        return NamedRule(rule, path.stem)
     except ValueError as error:
-        raise (
-            type(error)(f"{path}: {error}") if isinstance(error, RuleError) else ValueError(f"{path}: {error}")
-        ) from None
+        raise named_after(path, error) from None
 
 
 def _explained(text: str, error: RuleError) -> ValueError:

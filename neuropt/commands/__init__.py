@@ -6,6 +6,7 @@ from neuropt.commands.comparing import CompareControllers
 from neuropt.commands.listings import Controllers, Schedules, Spaces, Tasks
 from neuropt.commands.meta_training import MetaTrain
 from neuropt.commands.optimizers import Optimizers
+from neuropt.commands.reporting import Report
 from neuropt.commands.rules import Export, Show, Top
 from neuropt.commands.studies import Evaluate, Search
 from neuropt.commands.tables import TableCommand
@@ -19,6 +20,7 @@ COMMANDS: dict[str, type[Command]] = {
     "export": Export,
     "check": Check,
     "evaluate": Evaluate,
+    "report": Report,
     "table": TableCommand,
     "meta-train": MetaTrain,
     "compare-controllers": CompareControllers,

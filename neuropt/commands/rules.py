@@ -77,19 +77,26 @@ class Export:
     """Write a rule as a file that needs nothing of ours."""
 
     rule: Annotated[Positional[str], arg(metavar="RULE", help=RULE_HELP)]
-    to: Literal["torch", "json", "latex"]
-    """torch: one Python file that imports torch only, with a test of itself; json: rule and provenance; latex: a formula"""
+    to: Literal["torch", "python", "optax", "keras", "json", "latex", "markdown", "hub"]
+    """torch, python (numpy), optax, keras: one Python file that imports that library only; json: rule and provenance; latex, markdown:
+    an algorithm block; hub: a folder for torch.hub, with a card"""
     out: Annotated[Path, arg(aliases=["-o"], metavar="FILE")]
-    """file to write; - prints it"""
+    """file to write, or folder for hub; - prints a file"""
     overwrite: bool = False
     """replace the file if there is one"""
 
     def __call__(self) -> None:
         """Write it."""
-        from neuropt.exporting import export_rule, write_export
+        from neuropt.exporting import export_hub, export_rule, write_export
         from neuropt.finding import find_rule, provenance_of
 
         named = find_rule(self.rule)
+        if self.to == "hub":
+            if str(self.out) == "-":
+                raise ValueError("--to hub writes a folder: name it with -o FOLDER")
+            files = export_hub(named.rule, provenance_of(named))
+            print(f"wrote {write_export(files, self.out, overwrite=self.overwrite)}")
+            return
         text = export_rule(named.rule, self.to, provenance_of(named))
         if str(self.out) == "-":
             print(text, end="" if text.endswith("\n") else "\n")

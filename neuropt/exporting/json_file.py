@@ -5,6 +5,8 @@
  "expanded": "... m = beta * prev(m) + (1 - beta) * g ...",   the same without shortenings, for other readers
  "hyperparameters": {"beta": 0.9},                    of the rule, for readers that do not parse it
  "provenance": {"lr": 0.001, "run": "digits:1"}}      what is known of its origin
+
+`rule.schema.json` beside this module says the same as a JSON schema.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ class Provenance:
     Args:
         name: of the rule, such as a zoo name; the exported class is called after it.
         lr: learning rate that the export starts from.
+        source: of a known rule: who published it.
         run: the run that found it, and its place, such as "digits:1".
         seed: of the run.
         task: tasks that it was searched on.
@@ -28,6 +29,7 @@ class Provenance:
 
     name: str | None = None
     lr: float = 1e-3
+    source: str | None = None
     run: str | None = None
     seed: int | None = None
     task: str | None = None
@@ -47,6 +49,7 @@ class Provenance:
         versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
         facts = {
             "name": self.name,
+            "source": self.source,
             "run": self.run,
             "seed": self.seed,
             "task": self.task,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from string import Template
 
-FILE = Template('''"""$name: an update rule found by neuropt.$facts
+FILE = Template('''"""$headline
 
 w <- w - lr * u, where
 
@@ -48,13 +48,10 @@ $load    @torch.no_grad()
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        parameters = [(group, p) for group in self.param_groups for p in group["params"]]
-        for $loop:
-            if p.grad is not None:
-                self._update(p, self.state[p], group$index)
+$loop
         return loss
 
-    def _update(self, p, state, group$index):
+$together    def _update(self, p, state, group$index):
         if p.grad.layout != torch.strided:
             raise RuntimeError(f"$name takes dense gradients, but got {p.grad.layout}")
         real, g = (torch.view_as_real(x.resolve_conj()) if x.is_complex() else x for x in (p, p.grad))
@@ -72,6 +69,53 @@ $writes
         if lr != 0:
             real.sub_(lr * u)
 ''')
+
+LOOP = Template("""        parameters = [(group, p) for group in self.param_groups for p in group["params"]]
+        for $loop:
+            if p.grad is not None:
+                self._update(p, self.state[p], group$index)""")
+
+FOREACH_LOOP = """        for group in self.param_groups:
+            alike = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    alike.setdefault(self._kind(p, group), []).append(p)
+            for tensors in alike.values():
+                if len(tensors) > 1:
+                    self._update_together(tensors, group)
+                else:
+                    self._update(tensors[0], self.state[tensors[0]], group)"""
+
+TOGETHER = Template('''    def _kind(self, p, group):
+        """Return what tensors that step together have in common; without foreach (None: on a GPU only) each steps alone."""
+        foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
+        if not foreach or p.is_complex() or p.grad.layout != torch.strided:
+            return id(p)
+        numbers = [float(value) for $numbers]
+        return (p.device, p.dtype, *numbers)
+
+    def _update_together(self, tensors, group):
+        """Update tensors as one: the same numbers in fewer calls, since each element is updated by itself."""
+        sizes, states = [p.numel() for p in tensors], [self.state[p] for p in tensors]
+        flat = torch.cat([p.reshape(-1) for p in tensors])
+        flat.grad = torch.cat([p.grad.reshape(-1) for p in tensors])
+        state = dict(states[0])
+$join
+        self._update(flat, state, group)
+        for p, own, w in zip(tensors, states, flat.split(sizes), strict=True):
+            p.copy_(w.view_as(p))
+            own.update(state, step=state["step"].clone())
+$part
+
+''')
+
+JOIN = Template("""        for name in $names:
+            if name in state:
+                state[name] = torch.cat([own[name].reshape(-1) for own in states])""")
+
+PART = Template("""        for name in $names:
+            for p, own, value in zip(tensors, states, state[name].split(sizes), strict=True):
+                own[name] = value.clone().view_as(p)""")
 
 SELF_TEST = Template("""
 START = $start

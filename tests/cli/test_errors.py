@@ -33,7 +33,7 @@ WRONG = [
     (["top", "none", "-n", "0"], "-n must be a whole number of at least 1, but got 0"),
     (["top", "none", "-n", "many"], "must be a whole number, but got 'many'"),
     (["top", "none", "-n"], "needs a value"),
-    (["export", "adam"], "missing: --to {torch,json,latex} and -o FILE"),
+    (["export", "adam"], "missing: --to {torch,python,optax,keras,json,latex,markdown,hub} and -o FILE"),
     (["export", "adam", "--to", "fortran", "-o", "x"], "--to must be one of"),
     (["export", "adam", "--to", "json", "-o", "none/x"], "none/x: No such file or directory"),
     (

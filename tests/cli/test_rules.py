@@ -85,3 +85,21 @@ def test_an_exported_optimizer_passes_its_test_with_only_torch(
     code = f"{blocked}import runpy; runpy.run_path('found.py', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_export_writes_a_folder_for_the_hub(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run_here(capsys, "export", "powersign", "--to", "hub", "-o", "hub").out == "wrote hub\n"
+    assert "A known update rule (`Bello et al. 2017`)" in Path("hub/README.md").read_text()
+    assert json.loads(run_here(capsys, "show", "hub/powersign_optimizer.py", "--json").out)["same_as"][0] == "powersign"
+    assert run_here(capsys, "export", "powersign", "--to", "hub", "-o", "hub").code == 2
+    refused = run_here(capsys, "export", "powersign", "--to", "hub", "-o", "-")
+    assert (refused.code, "--to hub writes a folder" in refused.err) == (2, True)
+
+
+def test_a_rule_that_a_target_cannot_express_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    refused = run_here(capsys, "export", "bello-05", "--to", "keras", "-o", "-")
+    assert refused.code == 2
+    assert "the keras target cannot express this rule: it draws random numbers" in refused.err

@@ -18,7 +18,7 @@ from torch.optim import Optimizer, lr_scheduler
 
 from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.exporting import Provenance, export_rule
-from search_space import parse_rule
+from search_space import parse_rule, zoo
 
 RULES = {
     "powersign": "beta = 0.9; m = ema(g, beta); u = exp(sign(g) * sign(m)) * g",
@@ -26,6 +26,8 @@ RULES = {
     "reducing": "s = 0.9 * prev(s) + norm(g); u = m / s",
     "numbers": "b = 0.9 * prev(b, 1); u = drop(g, 0.2) * (1 - b) + noise(0.01)",
 }
+LAST_BITS: dict[str, Any] = {"rtol": 1e-6, "atol": 1e-7}
+"""Processors compute the last elements of a tensor by other instructions."""
 GRADIENTS = np.random.default_rng(0).standard_normal((6, 2, 3))
 
 
@@ -133,3 +135,38 @@ def test_sparse_gradients_are_refused(optimizer_class: Any) -> None:
     w.grad = torch.ones_like(w).to_sparse()
     with pytest.raises(RuntimeError, match="dense gradients"):
         optimizer_class([w]).step()
+
+
+@pytest.mark.parametrize(
+    "text", ["adam", "g", "b = 0.9 * prev(b, 1); u = m * b", "d = g; u = prev(d) + w", zoo()["nadam"].text]
+)
+def test_foreach_takes_the_same_steps(text: str) -> None:
+    namespace: dict[str, Any] = {"__name__": "exported"}
+    exec(export_rule(parse_rule(text), "torch"), namespace)
+    shapes = [(3,), (2, 3), (), (0,), (4,)]
+
+    def after_steps(foreach: bool | None) -> tuple[list[Tensor], dict[Any, Any]]:
+        ws = [
+            torch.ones(shape, dtype=torch.bfloat16 if shape == (4,) else None, requires_grad=True) for shape in shapes
+        ]
+        optimizer = namespace["FoundRule"]([{"params": ws[:2]}, {"params": ws[2:], "lr": 0.1}], foreach=foreach)
+        for step in range(4):
+            for index, w in enumerate(ws):
+                late = index == 1 and step < 2  # its count of steps differs from those of its group
+                w.grad = None if late else torch.cos(torch.arange(w.numel()) + 1.0 + step).view(w.shape).to(w.dtype)
+            optimizer.step()
+        return ws, optimizer.state_dict()["state"]
+
+    (one, first), (many, second), (default, _) = map(after_steps, (False, True, None))
+    assert all(torch.equal(a, b) for a, b in zip(one, default, strict=True)), "on a CPU each steps alone"
+    torch.testing.assert_close(many, one, **LAST_BITS)
+    assert first.keys() == second.keys()
+    for number, state in first.items():
+        for name, value in state.items():
+            torch.testing.assert_close(second[number][name], value, **LAST_BITS)
+
+
+def test_only_a_rule_for_each_element_by_itself_has_foreach() -> None:
+    assert "foreach=None" in export_rule(parse_rule("g"), "torch")
+    for text in ("norm(g) * g", "drop(g, 0.1)"):
+        assert "foreach" not in export_rule(parse_rule(text), "torch")

@@ -1,19 +1,32 @@
-"""JSON and LaTeX exports, the table of targets, and writing files."""
+"""JSON, LaTeX and Markdown exports, the table of targets, and writing files."""
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import json
+import pkgutil
+import re
+from dataclasses import fields
+from importlib.resources import files
 from pathlib import Path
 
+import jsonschema
 import pytest
 
+from neuropt import exporting
 from neuropt.exporting import TARGETS, Provenance, export_rule, from_json, write_export
+from neuropt.exporting.json_file import VERSION
 from search_space import RuleError, expand, parse_rule, same_rule, zoo
+from search_space.expression import Previous, walk
+
+SCHEMA = json.loads(files("neuropt.exporting").joinpath("rule.schema.json").read_text(encoding="utf-8"))
 
 PROVENANCE = Provenance(
     name="found",
     lr=0.1,
     run="digits:1",
+    source="somebody 1999",
     seed=3,
     task="digits-mlp",
     versions={"torch": "2.13"},
@@ -27,6 +40,18 @@ def test_json_goes_round(name: str) -> None:
     rule = zoo()[name]
     assert from_json(export_rule(rule, "json", PROVENANCE)) == (rule, PROVENANCE)
     assert from_json(export_rule(rule, "json")) == (rule, Provenance())
+
+
+@pytest.mark.parametrize("name", zoo())
+def test_json_is_what_its_schema_says(name: str) -> None:
+    for provenance in (PROVENANCE, Provenance()):
+        jsonschema.validate(json.loads(export_rule(zoo()[name], "json", provenance)), SCHEMA)
+
+
+def test_the_schema_is_for_this_version_and_knows_every_fact() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["properties"]["version"]["const"] == VERSION
+    assert SCHEMA["properties"]["provenance"]["properties"].keys() == {f.name for f in fields(Provenance)}
 
 
 def test_json_is_plain() -> None:
@@ -52,8 +77,10 @@ def test_json_is_plain() -> None:
     ],
     ids=str,
 )
-def test_other_json_is_refused(change: dict[str, object], message: str) -> None:
+def test_other_json_is_refused_and_the_schema_refuses_most_of_it_too(change: dict[str, object], message: str) -> None:
     document = json.loads(export_rule(parse_rule("g"), "json", PROVENANCE)) | change
+    if "hyperparameters" not in change:  # whether they are the rule's, no schema can say
+        assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(document)
     with pytest.raises(ValueError, match=message):
         from_json(json.dumps(document))
 
@@ -67,17 +94,77 @@ def test_json_that_is_none_is_refused() -> None:
 
 
 @pytest.mark.parametrize("name", zoo())
-def test_latex_shows_every_equation_and_the_update(name: str) -> None:
+def test_latex_shows_inputs_state_and_every_equation_in_its_loop(name: str) -> None:
+    rule = zoo()[name]
+    text = export_rule(rule, "latex", PROVENANCE)
+    in_full = expand(rule)
+    given, *lines = text[text.index("&") :].split("\n&")
+    state = [line for line in lines if "initialize" in line]
+    loop = [line for line in lines if line.startswith(r"\quad")]
+    remembered = {n.name for e in in_full.equations for n in walk(e.expression) if isinstance(n, Previous)}
+    assert given.count(" = ") == len(rule.hyperparameters)
+    assert ("planned steps" in given) == rule.reads("T")
+    assert sum(line.count(" = ") for line in state) == len(remembered)
+    assert len(loop) == len(in_full.equations) + 2
+    assert r"w_{t+1} = w_{t} - \eta u_{t}" in loop[-1]
+
+
+KNOWN = (
+    r"alpha|begin|beta|cdot|cos|delta|end|epsilon|eta|frac|gamma|geq|hat|ldots|left|mathrm|mu|nabla|operatorname|pi|quad|rho|right|sqrt"
+    r"|text|textbf"
+)
+"""Commands of LaTeX and amsmath."""
+
+
+@pytest.mark.parametrize("name", zoo())
+def test_latex_needs_amsmath_only(name: str) -> None:
     text = export_rule(zoo()[name], "latex", PROVENANCE)
-    in_full = expand(zoo()[name])
-    assert text.count("&=") == len(in_full.equations) + len(in_full.hyperparameters) + 1
-    assert r"w_{t+1} &= w_{t} - \eta u_{t}" in text
+    commands = re.findall(r"\\([A-Za-z]+)", text.partition(r"\[")[2])
+    assert all(re.fullmatch(KNOWN, command) for command in commands)
     assert text.count("{") == text.count("}")
+    assert text.count(r"\left") == text.count(r"\right")
+    assert set(re.findall(r"begin\{(\w+)\}", text)) <= {"aligned", "cases"}
 
 
-def test_facts_stay_in_their_comments() -> None:
-    text = export_rule(parse_rule("g"), "latex", Provenance(run="a\n\\input{secrets}\r%"))
-    assert [line for line in text.split("\n") if "secrets" in line] == [r"% run: a\n\\input{secrets}\r%"]
+@pytest.mark.parametrize("target", ["latex", "markdown"])
+def test_a_documents_block_is_the_algorithm(target: str) -> None:
+    text = export_rule(parse_rule("beta = 0.5; m = beta * prev(m, 2) + g; u = m"), target)
+    block = text[text.index(r"\begin{aligned}") : text.index(r"\end{aligned}")].splitlines()
+    assert block[1:] == [
+        r"&\textbf{input}: \eta \text{ (lr)}, w_{0} \text{ (parameters)}, f(w) \text{ (objective)}, \beta = 0.5 \\",
+        r"&\textbf{initialize}: m_{-1} = 2 \\",
+        r"&\textbf{for } t = 0, 1, \ldots \textbf{ do} \\",
+        r"&\quad g_{t} = \nabla f_{t}(w_{t}) \\",
+        r"&\quad m_{t} = \beta m_{t-1} + g_{t} \\",
+        r"&\quad u_{t} = m_{t} \\",
+        r"&\quad w_{t+1} = w_{t} - \eta u_{t}",
+    ]
+
+
+def test_markdown_has_rule_hyperparameters_and_origin() -> None:
+    text = export_rule(parse_rule("beta = 0.5; u = ema(g, beta)"), "markdown", PROVENANCE)
+    assert text.startswith("# Found\n\n$$\n")
+    for part in (
+        "```text\nbeta = 0.5\nu = ema(g, beta)\n```",
+        "| `beta` | 0.5 |",
+        "- run: `digits:1`",
+        "- summary: `n = 5`",
+    ):
+        assert part in text
+
+
+def test_facts_stay_where_they_are() -> None:
+    hostile = Provenance(run="a\n\\input{secrets}\r%`\n# heading")
+    latex, markdown = (export_rule(parse_rule("g"), target, hostile) for target in ("latex", "markdown"))
+    assert [line for line in latex.split("\n") if "secrets" in line] == [r"% run: a\n\\input{secrets}\r%`\n# heading"]
+    assert [line for line in markdown.split("\n") if "heading" in line] == [
+        r"- run: `a\n\\input{secrets}\r%'\n# heading`"
+    ]
+
+
+@pytest.mark.parametrize("module", [module.name for module in pkgutil.iter_modules(exporting.__path__)])
+def test_examples_in_docstrings_are_true(module: str) -> None:
+    assert doctest.testmod(importlib.import_module(f"neuropt.exporting.{module}")).failed == 0
 
 
 def test_an_unknown_target_lists_the_known() -> None:
@@ -103,7 +190,7 @@ def test_provenance_holds_finite_numbers(arguments: dict[str, float]) -> None:
 def test_latex_and_json_define_what_is_ready_in_the_language() -> None:
     rule = parse_rule("adam * 2")
     formula = export_rule(rule, "latex")
-    assert r"\mathrm{adam}_{t} &= \frac{\hat{m}_{t}}{\sqrt{\hat{v}_{t}} + 10^{-8}}" in formula
-    assert r"u_{t} &= 2 \mathrm{adam}_{t}" in formula
+    assert r"\mathrm{adam}_{t} = \frac{\hat{m}_{t}}{\sqrt{\hat{v}_{t}} + 10^{-8}}" in formula
+    assert r"u_{t} = 2 \mathrm{adam}_{t}" in formula
     in_full = json.loads(export_rule(rule, "json"))["expanded"]
     assert same_rule(parse_rule(in_full), rule)

@@ -35,7 +35,8 @@ def test_the_wheel_holds_the_three_packages_and_what_they_read(wheel: Path) -> N
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"neuropt", "search_space", "controllers", f"neuropt-{neuropt.__version__}.dist-info"}
     for package in ("neuropt", "search_space", "controllers"):
-        shipped = [p for p in (ROOT / package).rglob("*") if p.suffix in (".py", ".toml", ".typed", ".pt", ".npz")]
+        read = (".py", ".toml", ".json", ".typed", ".pt", ".npz", ".html", ".css", ".js")
+        shipped = [p for p in (ROOT / package).rglob("*") if p.suffix in read]
         assert {str(path.relative_to(ROOT)) for path in shipped} <= names
 
 

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from neuropt import create_optimizer, export_rule, optimizers, zoo
 from neuropt.exporting import Provenance
-from neuropt.exporting.torch_file import class_name
+from neuropt.exporting.layout import class_name
 from neuropt.optimizers import named_optimizers
 from neuropt.testing import check_optimizer
 from search_space import parse_rule

@@ -1,0 +1,192 @@
+"""A rule as one Python file that imports keras only: a Keras 3 optimizer for all its backends.
+
+Weight decay that a rule adds to its update is Keras's own `weight_decay`. Keras counts steps for all variables together, so a variable
+whose first gradient comes late has the t of the others. Rules with random numbers are refused: their hash needs unsigned 32-bit integers,
+which `keras.ops` has not on all backends.
+"""
+
+from __future__ import annotations
+
+from string import Template
+
+from neuropt.exporting.expression_text import ExpressionText, Language, Names
+from neuropt.exporting.layout import bracketed, class_name, each, fill, formula, function_name, headline, indented
+from neuropt.exporting.parts import Parts, without_decoupled_decay
+from neuropt.exporting.provenance import Provenance
+from neuropt.exporting.spellings import spelled_like_numpy
+from search_space import Rule
+from search_space.expression import Previous
+
+KERAS = Language(
+    spellings=spelled_like_numpy("ops") | {"norm": "ops.norm({0})", "sign": "sign({0})"},
+    # attributes of keras.optimizers.Optimizer, which hyperparameters would replace, and what the file uses itself
+    reserved="add_optimizer_variables add_variable add_variable_from_reference apply apply_gradients assign assign_add assign_sub "
+    "backend build built clipnorm clipvalue exclude_from_weight_decay finalize_variable_values from_config get_config "
+    "global_clipnorm gradient_accumulation_steps iterations learning_rate load_own_variables loss_scale_factor name "
+    "overwrite_variable_with_gradient save save_own_variables scale_loss set_weights stateless_apply update_step use_ema "
+    "ema_momentum ema_overwrite_frequency variables weight_decay keras ops self kwargs dtype gradient variable remembered config "
+    "sign x index start state state_dtype decay_steps",
+    helpers=("sign",),
+    infinity='float("inf")',
+    nan='float("nan")',
+)
+
+FILE = Template('''"""$headline
+
+`model.compile(optimizer=$name(learning_rate=...))`, on any backend of Keras 3. Import this file before loading a model saved with it.
+"""
+
+import keras
+from keras import ops
+
+
+def state_dtype(variable):
+    """Return the type to compute and remember in: single precision where a variable has half."""
+    return "float64" if variable.dtype == "float64" else "float32"
+
+
+$helpers
+@keras.saving.register_keras_serializable(package="neuropt")
+class $name(keras.optimizers.Optimizer):
+    """w <- w - lr * u, where
+
+$formula
+
+    g is the gradient, w the parameter, t the steps done before this one, T = decay_steps; prev(x) is x one step ago.
+    """
+
+$signature
+$super
+$attributes
+
+    def build(self, variables):
+        """Make what each variable remembers."""
+        if self.built:
+            return
+        super().build(variables)
+$built
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update one variable."""
+        dtype = state_dtype(variable)
+$reads
+
+$equations
+
+$writes
+        self.assign_sub(variable, ops.cast($update, variable.dtype))
+
+    def get_config(self):
+        """Return the arguments that make this optimizer again."""
+$config
+''')
+
+SIGN = '''def sign(x):
+    """Return -1, 0 or 1, and NaN for NaN, where torch.sign gives 0."""
+    return ops.where(ops.isnan(x), x, ops.sign(x))
+
+'''
+
+
+def export_keras(rule: Rule, provenance: Provenance) -> str:
+    """Return the source of a Keras optimizer.
+
+    Raises:
+        ValueError: a rule with random numbers.
+
+    >>> from search_space import parse_rule
+    >>> "u = ops.exp(g)" in export_keras(parse_rule("exp(g)"), Provenance())
+    True
+    """
+    if not rule.deterministic:
+        raise ValueError(
+            "the keras target cannot express this rule: it draws random numbers, and keras.ops has no unsigned integers for them"
+        )
+    name = class_name(provenance.name)
+    left, weight_decay = without_decoupled_decay(rule)
+    if Parts(left, _writer()).symbols & {"w"}:  # keras decays the variable before the rule would read it
+        left, weight_decay = rule, None
+    parts = _Parts(left, _writer())
+    decay = [f"weight_decay={weight_decay!r}"] if weight_decay is not None else []
+    passed = [f"{key}={key}" for key in ["learning_rate", *["weight_decay"] * bool(decay), "name"]]
+    options = [*["decay_steps"] * parts.decays, *parts.hyperparameters]
+    values = [f"{key}={parts.writer.literal(float(value))[0]}" for key, value in parts.hyperparameters.items()]
+    arguments = [
+        "self",
+        f"learning_rate={float(provenance.lr)!r}",
+        "*",
+        *["decay_steps"] * parts.decays,
+        *values,
+        *decay,
+    ]
+    arguments += [f'name="{function_name(provenance.name)}"', "**kwargs"]
+    return fill(
+        FILE,
+        headline=headline(name, provenance),
+        name=name,
+        helpers=SIGN if "sign" in parts.writer.helpers else "",
+        formula=formula(rule, 4),
+        signature=bracketed("    def __init__(", arguments, "):"),
+        super=f"        super().__init__({', '.join([*passed, '**kwargs'])})",
+        attributes=indented((f"self.{option} = {option}" for option in options), 8),
+        built=indented(parts.built(), 8),
+        reads=indented(parts.reads(options), 8),
+        equations=indented((line.text for line in parts.lines), 8),
+        writes=indented(parts.writes(), 8),
+        update="lr * u" if parts.kinds["u"] == "tensor" else "lr * ops.broadcast_to(u, ops.shape(g))",
+        config=parts.config(options),
+    )
+
+
+def _writer() -> ExpressionText:
+    return ExpressionText(KERAS, Names(KERAS.reserved))
+
+
+class _Parts(Parts):
+    """What of the file depends on the rule: lines of Python, not yet indented."""
+
+    def built(self) -> list[str]:
+        """Make the state."""
+        if not self.remembered:
+            return []
+        lines = ["self.remembered = []", "for variable in variables:"]
+        lines += ["    dtype = state_dtype(variable)", "    state = {"]
+        for name, start in self.remembered.items():
+            shape = "variable.shape" if self.kinds[name] == "tensor" else "()"
+            first = '"zeros"' if start == 0 else f"keras.initializers.Constant({float(start)!r})"
+            own = self.name(name)
+            arguments = [shape, first, "dtype", f'name=f"{{variable.name}}_{own}"']
+            made = bracketed(f'{" " * 16}"{own}": self.add_variable(', arguments, "),")
+            lines.append(made.removeprefix(" " * 8))
+        return [*lines, "    }", "    self.remembered.append(state)"]
+
+    def reads(self, options: list[str]) -> list[str]:
+        """Read inputs, hyperparameters and state into local names."""
+        inputs = {"g": "gradient", "lr": "learning_rate"} | ({"w": "variable"} if "w" in self.symbols else {})
+        lines = each(list(inputs), f"ops.cast(x, dtype) for x in ({', '.join(inputs.values())})", 8)
+        values = {"T" if name == "decay_steps" else name: f"self.{name}" for name in options}
+        together = each(list(values), f"ops.cast(x, dtype) for x in ({', '.join(values.values())})", 8)
+        if len(values) > 1 and "\n" not in together[0]:
+            lines += together
+        else:
+            lines += [f"{name} = ops.cast({value}, dtype)" for name, value in values.items()]
+        lines += ["t = ops.cast(self.iterations, dtype)"] * ("t" in self.symbols)
+        lines += ["remembered = self.remembered[self._get_variable_index(variable)]"] * bool(self.remembered)
+        aliased = {e.expression.name for e in self.live if isinstance(e.expression, Previous)}
+        for name in self.remembered:
+            read = "ops.copy" if name in aliased else "ops.convert_to_tensor"  # a backend may assign in place
+            lines.append(f'{self.previous(name)} = {read}(remembered["{self.name(name)}"])')
+        return lines
+
+    def writes(self) -> list[str]:
+        """Keep what the next step reads."""
+        return [
+            f'self.assign(remembered["{self.name(name)}"], ops.cast({self.name(name)}, dtype))'
+            for name in self.remembered
+        ]
+
+    def config(self, options: list[str]) -> str:
+        """Return what makes the optimizer again."""
+        if not options:
+            return "        return super().get_config()"
+        return bracketed("        return super().get_config() | {", [f'"{name}": self.{name}' for name in options], "}")
