@@ -1,6 +1,6 @@
 """Controllers compared live: whole searches with children that are trained, and their finalists on fresh seeds.
 
-    python benchmarks/live_controllers.py --out runs/live                # 3 controllers, 5 runs each: a quarter of an hour or more
+    python benchmarks/live_controllers.py --out runs/live                # 4 controllers, 5 runs each: half an hour or more
     python benchmarks/live_controllers.py --out runs/live --only-read    # the tables again, from what is there
 
 Every run is a `neuropt search` in a folder of its own; started again, the script goes on where it was. A rule is good if its reward is
@@ -10,6 +10,7 @@ among the best tenth of all that random search trained, so that random search ha
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from neuropt.searching.search import run_search
 
 GOOD = 0.1
 LAST = 500
+RESAMPLES = 10_000
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Run:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--controllers", default="random,evolution,ppo")
+    parser.add_argument("--controllers", default="random,evolution,ppo-mutants,ppo")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0, help="of the first run")
     parser.add_argument("--space", default="icml2017")
@@ -59,6 +61,7 @@ def main() -> None:
     parser.add_argument("--rules", type=int, default=2_000)
     parser.add_argument("--finalist-seeds", type=int, default=10)
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--executor", default="tune", help="in-process trains without Ray, on one core")
     parser.add_argument("--out", type=Path, required=True, help="folder of the runs' folders")
     parser.add_argument("--only-read", action="store_true", help="search nothing, read the runs that are over")
     arguments = parser.parse_args()
@@ -74,6 +77,7 @@ def main() -> None:
                 seed=seed,
                 finalist_seeds=arguments.finalist_seeds,
                 workers=arguments.workers,
+                executor=arguments.executor,
             )
             folder = arguments.out / f"{Path(controller).stem}-{seed}"
             if not arguments.only_read and not is_over(folder):
@@ -109,17 +113,22 @@ def report(runs: list[Run]) -> None:
     bound = float(np.quantile(np.concatenate(reference), 1 - GOOD)) if reference else None
     print_rows([cells(run, bound) for run in runs], as_json=False)
     print()
-    names = dict.fromkeys(run.controller for run in runs)
-    print_rows(
-        [together(name, [run for run in runs if run.controller == name], bound) for name in names], as_json=False
-    )
+    by_name = {
+        name: [run for run in runs if run.controller == name] for name in dict.fromkeys(r.controller for r in runs)
+    }
+    print_rows([together(name, of_it, bound) for name, of_it in by_name.items()], as_json=False)
+    if REFERENCE in by_name:
+        print()
+        others = [name for name in by_name if name != REFERENCE]
+        print_rows([against(name, by_name[name], by_name[REFERENCE]) for name in others], as_json=False)
     print(f"good: reward above {bound}, the best tenth of random search's rules, among the last {LAST}.")
     print(
         "finalists: each rule's median over fresh seeds, at newly tuned learning rates; losses are of validation and of test data."
     )
     print(
-        "built-in: the best by validation loss of the optimizers that were tuned alike. [..]: 95 % interval of the median over rules."
+        "built-in: the best by validation loss of the optimizers that were tuned alike. [..]: 95 % intervals, of medians over rules,"
     )
+    print("and of differences, where seeds are drawn anew and then the finalists of their runs.")
 
 
 def cells(run: Run, bound: float | None) -> dict[str, object]:
@@ -152,6 +161,49 @@ def together(controller: str, runs: list[Run], bound: float | None) -> dict[str,
         "their loss": interval([loss(row) for row in finalists]),
         "their test loss": interval([test_loss(row) for row in finalists]),
     }
+
+
+def against(controller: str, runs: list[Run], reference: list[Run]) -> dict[str, object]:
+    """Return a line: what the finalists of a controller lose less than those of random search."""
+    return {
+        "controller": f"{controller} - {REFERENCE}",
+        "finalists' loss": difference(runs, reference, loss),
+        "their test loss": difference(runs, reference, test_loss),
+        "best finalist's loss": difference(runs, reference, loss, best=True),
+        "its test loss": difference(runs, reference, test_loss, best=True),
+    }
+
+
+def difference(runs: list[Run], reference: list[Run], value: Callable[[Row], float], best: bool = False) -> str:
+    """Return the difference of medians with a 95 % bootstrap interval.
+
+    Only seeds that both have run are compared, since a seed also says what its finalists are trained and judged on. Seeds are drawn anew,
+    and then the finalists of each run.
+
+    Args:
+        best: of each run only the finalist with the least validation loss.
+    """
+    ours, theirs = ({run.seed: finalists(run, value, best) for run in of_it} for of_it in (runs, reference))
+    seeds = [seed for seed in ours if seed in theirs]
+    if not seeds:
+        return "-"
+    rng = np.random.default_rng(0)
+
+    def drawn(of_it: dict[int, list[float]], several: list[int]) -> float:
+        return float(np.median(np.concatenate([rng.choice(of_it[seed], len(of_it[seed])) for seed in several])))
+
+    middles = [float(np.median([one for seed in seeds for one in of_it[seed]])) for of_it in (ours, theirs)]
+    resampled = []
+    for _ in range(RESAMPLES):
+        several = rng.choice(seeds, len(seeds)).tolist()
+        resampled.append(drawn(ours, several) - drawn(theirs, several))
+    low, high = np.quantile(resampled, (0.025, 0.975))
+    return f"{middles[0] - middles[1]:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def finalists(run: Run, value: Callable[[Row], float], best: bool) -> list[float]:
+    """Return what a run's finalists are worth, or its best one."""
+    return [value(row) for row in ([min(run.finalists, key=loss)] if best else run.finalists)]
 
 
 def share(run: Run, bound: float | None) -> float | None:

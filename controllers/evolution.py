@@ -13,10 +13,9 @@ from controllers.ask_tell import AskTell, Tokens, shares
 from controllers.checks import require, require_one_of
 from controllers.controller import Outcome, TokenSpace
 from controllers.recent import Recent
-from controllers.settings import DUPLICATES, Duplicates
-from controllers.strings import random_strings, redraw
+from controllers.settings import DUPLICATES, MAX_POPULATION, Duplicates
+from controllers.strings import crossed, one_of_each, random_strings, redraw
 
-MAX_POPULATION = 100_000
 RETRIES = 10
 """times that a child which was proposed lately is changed once more"""
 
@@ -109,11 +108,8 @@ class Evolution(AskTell):
             self._population.add(outcome.tokens, outcome.reward if paid else None)
 
     def _children(self, n: int) -> Tokens:
-        children = self._parents(n)
-        others = self._parents(n)
-        crossed = torch.rand(n, generator=self._generator) < self.settings.crossover
-        taken = torch.rand(children.shape, generator=self._generator) < 0.5
-        return self._mutated(np.where((crossed[:, None] & taken).numpy(), others, children))
+        parents, others = self._parents(n), self._parents(n)
+        return self._mutated(crossed(parents, others, self.settings.crossover, self._generator))
 
     def _parents(self, n: int) -> Tokens:
         """Hold `n` tournaments, and return their winners."""
@@ -121,10 +117,8 @@ class Evolution(AskTell):
         return self._population.best_of(drawn.numpy())
 
     def _mutated(self, tokens: Tokens) -> Tokens:
-        n, length = tokens.shape
-        marked = torch.rand(n, length, generator=self._generator) < self.settings.mutation
-        marked[torch.arange(n), torch.randint(length, (n,), generator=self._generator)] = True
-        return redraw(self._space, tokens, marked.numpy(), self._generator)
+        by_chance = torch.rand(tokens.shape, generator=self._generator) < self.settings.mutation
+        return redraw(self._space, tokens, by_chance.numpy() | one_of_each(tokens, self._generator), self._generator)
 
 
 class Population:

@@ -21,9 +21,12 @@ from controllers.controller import Outcome, TokenSpace
 from controllers.mutants import Mutants
 from controllers.policy import Policy
 from controllers.priority_queue import PriorityQueue
+from controllers.recent import Recent
 from controllers.settings import PolicySettings
 
 MAX_LOG_RATIO = 20.0
+MEMORY = 10_000
+"""Newest proposals, none of which is a mutant, or drawn anew; 1 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +65,16 @@ class PolicyGradient(AskTell):
         )
         self._buffer = BatchBuffer(settings.batch_size, settings.duplicates, settings.worst_reward)
         self._queue = PriorityQueue(settings.queue_size)
-        self._mutants = Mutants(space, settings.mutant_share)
+        remembers = settings.mutant_share > 0.0 or settings.redraws > 0
+        self._recent = Recent(MEMORY if remembers else 0)
+        self._mutants = Mutants(space, settings, self._recent)
         self._progress = Progress()
         self._parts |= {
             "policy": self.policy,
             "buffer": self._buffer,
             "queue": self._queue,
             "mutants": self._mutants,
+            "recent": self._recent,
             "progress": self._progress,
         }
 
@@ -86,15 +92,26 @@ class PolicyGradient(AskTell):
 
     def _draw(self, n: int) -> tuple[Tokens, list[float]]:
         mutants = self._mutants.draw(n, self._generator)
-        tokens, log_pi = self.policy.sample(n - len(mutants), self._generator)
-        self._mutants.note(tokens)
-        return np.concatenate([mutants, tokens]), [*self._admit(mutants), *log_pi.tolist()]
+        kept = self._admit(mutants)
+        tokens, log_pi = self._sampled(n - len(mutants))
+        self._recent.add(tokens)
+        return np.concatenate([mutants, tokens]), [*kept, *log_pi.tolist()]
+
+    def _sampled(self, n: int) -> tuple[Tokens, Tensor]:
+        """Let the policy draw, and draw anew what it repeats."""
+        tokens, log_pi = self.policy.sample(n, self._generator)
+        for _ in range(self._choices.redraws):
+            again = self._recent.repeated(tokens)
+            if not again.any():
+                break
+            tokens[again], log_pi[torch.from_numpy(again)] = self.policy.sample(int(again.sum()), self._generator)
+        return tokens, log_pi
 
     @torch.no_grad()
     def _admit(self, tokens: Tokens) -> list[float]:
         if not len(tokens):
             return []
-        self._mutants.note(tokens)
+        self._recent.add(tokens)
         log_pi: list[float] = self.policy.evaluate(tokens)[0].tolist()
         return log_pi
 

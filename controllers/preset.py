@@ -39,7 +39,7 @@ ALGORITHMS: dict[str, type[Settings]] = {
 }
 """The algorithms a preset may name, and their settings. A new one is a row here and a case in `build_controller`."""
 
-DEFAULT_PRESET = "ppo"
+DEFAULT_PRESET = "ppo-mutants"
 MAX_BYTES = 100_000
 
 

@@ -18,6 +18,12 @@ DUPLICATES: tuple[Duplicates, ...] = get_args(Duplicates)
 MAX_UNITS = 10_000
 """More would fill the memory before the first proposal."""
 
+MAX_POPULATION = 100_000
+"""More would be as good as all that a search trains."""
+
+MAX_REDRAWS = 100
+"""A policy that repeats itself a hundred times has nothing else to say."""
+
 MAX_QUEUE = 1_000
 """More would cost more than the batch itself."""
 
@@ -50,6 +56,14 @@ class PolicySettings:
     """weight of minus their mean log-probability in the loss"""
     mutant_share: float = 0.0
     """share of proposals that are changed copies of good strings, as evolution makes them; the policy learns from them as from its own"""
+    mutant_population: int = 50
+    """strings that mutants may descend from, the newest trained ones"""
+    mutant_tournament: int = 10
+    """of so many of them, drawn at random, the best is a mutant's parent"""
+    mutant_crossover: float = 0.0
+    """share of mutants that take tokens from a second parent too"""
+    redraws: int = 0
+    """times that the policy draws anew where it repeats one of the newest proposals; 0 lets it repeat itself"""
     hidden: int = 150
     """units of the LSTM"""
     embedding: int = 64
@@ -70,6 +84,12 @@ class PolicySettings:
         require(self, "queue_size", 0 <= self.queue_size <= MAX_QUEUE, f"a whole number from 0 to {MAX_QUEUE}")
         require(self, "queue_weight", 0.0 <= self.queue_weight < math.inf, "0 or a positive number")
         require(self, "mutant_share", 0.0 <= self.mutant_share < 1.0, "in [0, 1)")
+        fits = 2 <= self.mutant_population <= MAX_POPULATION
+        require(self, "mutant_population", fits, f"a whole number from 2 to {MAX_POPULATION}")
+        fits = 1 <= self.mutant_tournament <= MAX_POPULATION
+        require(self, "mutant_tournament", fits, f"a whole number from 1 to {MAX_POPULATION}")
+        require(self, "mutant_crossover", 0.0 <= self.mutant_crossover <= 1.0, "in [0, 1]")
+        require(self, "redraws", 0 <= self.redraws <= MAX_REDRAWS, f"a whole number from 0 to {MAX_REDRAWS}")
         require(self, "hidden", 1 <= self.hidden <= MAX_UNITS, f"a whole number from 1 to {MAX_UNITS}")
         require(self, "embedding", 1 <= self.embedding <= MAX_UNITS, f"a whole number from 1 to {MAX_UNITS}")
         require(self, "initial_range", 0.0 < self.initial_range < math.inf, "a positive number")

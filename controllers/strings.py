@@ -56,3 +56,26 @@ def redraw(
         score[rows[stays], old[stays]] = np.where(marked[stays, k], -1.0, 2.0)
         changed[:, k] = score.argmax(axis=1)
     return changed
+
+
+def crossed(
+    tokens: NDArray[np.int64], others: NDArray[np.int64], share: float, generator: torch.Generator
+) -> NDArray[np.int64]:
+    """Give a share of strings about half of another's tokens; masks may forbid the result, which `redraw` mends.
+
+    Args:
+        tokens, others: (n, length).
+        share: probability of each string to be crossed.
+        generator: draws.
+    """
+    chosen = torch.rand(len(tokens), generator=generator) < share
+    taken = torch.rand(tokens.shape, generator=generator) < 0.5
+    return np.where((chosen[:, None] & taken).numpy(), others, tokens)
+
+
+def one_of_each(tokens: NDArray[np.int64], generator: torch.Generator) -> NDArray[np.bool_]:
+    """Mark one position of each string, all equally probable: (n, length)."""
+    n, length = tokens.shape
+    marked = np.zeros((n, length), dtype=np.bool_)
+    marked[np.arange(n), torch.randint(length, (n,), generator=generator).numpy()] = True
+    return marked

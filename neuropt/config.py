@@ -34,7 +34,7 @@ class SearchConfig:
     """search space: a name of `neuropt spaces`, or a TOML file"""
     groups: int | None = None
     """groups of five tokens in a rule, 1 to 6; None leaves the space's own number"""
-    controller: str = "ppo"
+    controller: str = "ppo-mutants"
     """who proposes: a name of `neuropt controllers`, or a TOML file"""
     warm_start: str | None = None
     """rules to begin with, such as adam,powersign or RUN:1, or the folder of an earlier run to learn from; commas between"""

@@ -27,7 +27,7 @@ class CompareControllers:
 
     table: Annotated[str, arg(metavar="TABLE")]
     """a name of `neuropt table list`, or a file that `neuropt table build` wrote"""
-    controllers: str = "random,evolution,tree,reinforce,ppo,trpo"
+    controllers: str = "random,evolution,tree,reinforce,ppo,ppo-mutants,trpo"
     """names of `neuropt controllers`, or TOML files; commas between"""
     budget: int = 2_000
     """distinct rules that each search trains"""
@@ -39,6 +39,8 @@ class CompareControllers:
     """what controllers are told: validation accuracy, or minus log of validation loss"""
     top_share: float = 0.001
     """share of the table's rules that is looked for, the best by quality"""
+    warm_start: str | None = None
+    """rules that every controller begins with, such as adam,signum; commas between"""
     workers: int | None = None
     """processes; None for every CPU"""
     out: Annotated[Path | None, arg(metavar="DIR")] = None
@@ -58,6 +60,7 @@ class CompareControllers:
             seed=self.seed,
             reward=self.reward,
             top_share=self.top_share,
+            warm_start=self.warm_start,
             workers=self.workers,
             out=self.out,
             progress=_say,

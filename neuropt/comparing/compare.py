@@ -14,6 +14,7 @@ from neuropt.comparing.measured import Curves, Measured
 from neuropt.comparing.racing import Course, Entry, Result, race
 from neuropt.comparing.written import FILES
 from neuropt.config import Reward
+from neuropt.searching.warm_start import named_strings
 from neuropt.tables.table_file import load_table
 from neuropt.writing import out_folder
 
@@ -28,6 +29,7 @@ def compare_controllers(
     seed: int = 0,
     reward: Reward = "accuracy",
     top_share: float = 0.001,
+    warm_start: str | None = None,
     workers: int | None = None,
     out: Path | str | None = None,
     progress: Callable[[int, int], None] = lambda done, of: None,
@@ -44,6 +46,7 @@ def compare_controllers(
         seed: of the first search; the others follow.
         reward: what controllers are told.
         top_share: share of the table's rules that is looked for, the best by quality.
+        warm_start: rules that every controller begins with, such as "adam,signum"; commas between.
         workers: processes; None for every CPU. More than one are started afresh, so a script needs `if __name__ == "__main__":`.
         out: folder for `searches.csv`, `curves.csv`, `comparison.json` and `comparison.svg`.
         progress: told (searches done, of how many).
@@ -65,7 +68,8 @@ def compare_controllers(
         raise ValueError(f"top_share must be above 0 and at most 1, but got {top_share!r}")
     loaded = load_table(table)
     _whole("budget", budget, 1, len(loaded.rules))
-    course = Course(str(table), budget, reward, top_share)
+    named_strings(warm_start or "", loaded.space)  # each search reads them again; here they are checked
+    course = Course(str(table), budget, reward, top_share, warm_start)
     results: dict[int, Result] = {}
     with out_folder(None if out is None else Path(out), FILES, "comparison"):
         for position, result in race(course, entries, workers):

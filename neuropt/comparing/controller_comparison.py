@@ -56,6 +56,7 @@ class ControllerComparison:
             "budget": self.course.budget,
             "reward": self.course.reward,
             "top_share": self.course.top_share,
+            "warm_start": self.course.warm_start,
             "seeds": list(self.seeds),
             "settings": {name: asdict(settings) for name, settings in self.settings.items()},
             "rows": [asdict(row) for row in self.rows],

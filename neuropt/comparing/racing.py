@@ -16,6 +16,7 @@ from neuropt.comparing.measured import Curves, Measured, curves, measure
 from neuropt.comparing.table_search import search_table
 from neuropt.config import Reward
 from neuropt.searching.trainer import end_with_parent
+from neuropt.searching.warm_start import named_strings
 from neuropt.tables.table_file import load_table
 from neuropt.training.threads import one_thread
 
@@ -44,12 +45,14 @@ class Course:
         budget: distinct children.
         reward: what controllers are told.
         top_share: share of the table's rules that is looked for, the best by quality.
+        warm_start: rules that every controller begins with; commas between.
     """
 
     table: str
     budget: int
     reward: Reward
     top_share: float
+    warm_start: str | None = None
 
 
 Result = tuple[Measured, Curves]
@@ -100,5 +103,6 @@ def _search(course: Course, entry: Entry) -> Result:
     top = judged.top(course.top_share)
     with one_thread():
         controller = build_controller(entry.settings, table.space, entry.seed)
+        controller.begin(named_strings(course.warm_start or "", table.space))
         trace = search_table(table, judged, controller, course.budget, entry.controller, entry.seed)
     return measure(trace, table, judged, top, course.budget), curves(trace, judged, top, course.budget)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from controllers import Controller
-from neuropt.config import SearchConfig
+from neuropt.config import Reward, SearchConfig
 from neuropt.searching.executor import Trial
 from neuropt.searching.fidelity import is_control
 from neuropt.searching.ledger import Event, Ledger, ProposalRow, RewardRow
@@ -75,7 +75,7 @@ class SearchEngine:
     ) -> None:
         self.config, self.proposer, self.task, self.ledger, self.progress = config, proposer, task, ledger, progress
         self.seeds = child_seeds(config) if seeds is None else seeds
-        self.reward = reward_of(config.reward, task)
+        self.reward: Reward = reward_of(config.reward, task)
         self.under_way: dict[int, list[ProposalRow]] = {}  # trials that are asked and not finished: their new rules
         self.finished: dict[int, tuple[list[ProposalRow], list[RewardRow]]] = {}  # in the ledger, not told yet
         self.trials = self.told = self.rules = 0

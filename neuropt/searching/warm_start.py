@@ -36,6 +36,18 @@ def known_strings(config: SearchConfig, space: SearchSpace) -> list[Known]:
     return known
 
 
+def named_strings(names: str, space: SearchSpace) -> list[Known]:
+    """Return the strings of named rules; commas between.
+
+    Raises:
+        ValueError: a name that is no rule, or a rule that the space cannot say.
+
+    >>> [len(known.tokens) for known in named_strings("adam,powersign", load_space("icml2017", groups=1))]
+    [5, 5]
+    """
+    return [_named(name, space) for name in _names(names)]
+
+
 def known_to_json(known: list[Known]) -> str:
     """Return the strings as text, for the ledger."""
     return json.dumps([[k.tokens, k.reward] for k in known])

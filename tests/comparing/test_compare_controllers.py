@@ -23,6 +23,7 @@ from neuropt.comparing.compare import compare_controllers
 from neuropt.comparing.table_search import search_table
 from neuropt.searching.ledger import open_ledger
 from neuropt.searching.run_folder import LEDGER
+from neuropt.searching.warm_start import named_strings
 from neuropt.tables.table_file import load_table
 from tests.cli.running import run_here
 
@@ -92,6 +93,20 @@ def test_a_preset_of_ones_own_is_compared(table: str, tmp_path: Path) -> None:
     assert found.rows[1].first.low is None, "two searches support no interval"
 
 
+def test_a_warm_start_is_trained_first_by_every_controller(table: str) -> None:
+    """With a budget of one child that child is the rule named, whatever the seed; without, seeds differ."""
+    names = ["random", "evolution", "ppo"]
+    warm = compare_controllers(table, names, budget=1, seeds=4, workers=1, warm_start="signsgd")
+    loaded = load_table(table)
+    (known,) = named_strings("signsgd", loaded.space)
+    number = loaded.lookup(known.tokens)
+    assert number is not None
+    assert {one.rule for one in warm.measured} == {loaded.rules[number]}
+    cold = compare_controllers(table, names, budget=1, seeds=4, workers=1)
+    assert len({one.rule for one in cold.measured}) > 1
+    assert json.loads(warm.to_json())["warm_start"] == "signsgd"
+
+
 def test_files_and_table_of_the_command(
     table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +167,7 @@ WRONG = [
     (["--workers", "0"], "workers must be a whole number from 1 to 1,000, but got 0"),
     (["--top-share", "0"], "top_share must be above 0 and at most 1, but got 0.0"),
     (["--reward", "speed"], "--reward must be one of"),
+    (["--warm-start", "lion"], "warm_start: tiny with 1 group cannot say 'lion'; of the zoo it can say"),
 ]
 
 

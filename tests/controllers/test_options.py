@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,6 @@ import torch
 from controllers import (
     PPO,
     TRPO,
-    EvolutionSettings,
     Outcome,
     PPOSettings,
     Reinforce,
@@ -19,11 +21,12 @@ from controllers import (
 )
 from controllers.mutants import Mutants
 from controllers.priority_queue import PriorityQueue
+from controllers.recent import Recent
 from controllers.strings import random_strings
 from tests.controllers.small_space import SmallSpace
 
 SPACE = SmallSpace(groups=2)
-PARENTS = EvolutionSettings().population
+PARENTS = PPOSettings().mutant_population
 """Strings that must be trained before there are mutants."""
 
 
@@ -103,7 +106,11 @@ def test_the_policy_repeats_the_queue(algorithm: str) -> None:
 
 def changed_from(tokens: tuple[int, ...], told: set[tuple[int, ...]]) -> bool:
     """Whether a string differs from one of those told by at most two tokens: one changed, one that the change forbade."""
-    return any(0 < sum(a != b for a, b in zip(tokens, other, strict=True)) <= 2 for other in told)
+    return any(0 < differing(tokens, other) <= 2 for other in told)
+
+
+def differing(tokens: tuple[int, ...], other: tuple[int, ...]) -> int:
+    return sum(a != b for a, b in zip(tokens, other, strict=True))
 
 
 def test_mutants_are_changed_copies_of_what_was_told_and_repeat_nothing() -> None:
@@ -128,11 +135,62 @@ def test_no_mutants_before_there_are_parents() -> None:
 
 
 def test_the_share_of_mutants_is_what_was_asked_for() -> None:
-    mutants, generator = Mutants(SPACE, share=0.3), torch.Generator().manual_seed(0)
+    mutants, generator = Mutants(SPACE, PPOSettings(mutant_share=0.3), Recent(0)), torch.Generator().manual_seed(0)
     strings = random_strings(SPACE, PARENTS, generator)
     mutants.learn([Outcome(i, tuple(row.tolist()), "trained", i / PARENTS) for i, row in enumerate(strings)])
     count = len(mutants.draw(1_000, generator))
     assert 240 < count < 360  # binomial: 300, and four standard deviations of 14.5
+
+
+def drawn_of(settings: PPOSettings, strings: Sequence[tuple[int, ...]], n: int) -> list[tuple[int, ...]]:
+    """Return about `n` mutants of strings of which each earned more than the one before it."""
+    mutants = Mutants(SPACE, settings, Recent(0))
+    mutants.learn([Outcome(i, tokens, "trained", float(i)) for i, tokens in enumerate(strings)])
+    generator = torch.Generator().manual_seed(0)
+    one_by_one = [
+        mutants.draw(1, generator) for _ in range(n)
+    ]  # of several, those that repeat another are changed again
+    return [tuple(row) for row in np.concatenate(one_by_one).tolist()]
+
+
+def test_mutants_descend_from_the_newest_and_the_winner_of_many_is_the_best() -> None:
+    strings = [tuple(row) for row in random_strings(SPACE, 20, torch.Generator().manual_seed(1)).tolist()]
+    settings = PPOSettings(mutant_share=0.999, mutant_population=5, mutant_tournament=60)
+    assert all(differing(tokens, strings[-1]) <= 2 for tokens in drawn_of(settings, strings, 30))
+    settings = PPOSettings(mutant_share=0.999, mutant_population=5, mutant_tournament=1)
+    several = drawn_of(settings, strings, 60)
+    assert all(any(differing(tokens, parent) <= 2 for parent in strings[-5:]) for tokens in several)
+    assert all(any(differing(tokens, parent) <= 2 for tokens in several) for parent in strings[-5:])
+
+
+def test_crossed_mutants_have_tokens_of_two_parents() -> None:
+    """Two parents that share no token where both may choose: a mutant of one alone has at most two of the other's."""
+    settings = PPOSettings(mutant_share=0.999, mutant_population=2, mutant_tournament=1)
+    parents = [(1, 2, 1, 1, 1, 1, 5, 1, 1, 1), (3, 4, 2, 2, 2, 5, 4, 2, 2, 2)]
+
+    def mixed(crossover: float) -> int:
+        drawn = drawn_of(replace(settings, mutant_crossover=crossover), parents, 100)
+        return sum(min(10 - differing(t, p) for p in parents) > 2 for t in drawn)
+
+    assert mixed(0.0) == 0
+    assert mixed(1.0) > 20  # half the pairs are of one parent with itself
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_policy_that_draws_anew_hardly_repeats_itself(share: float) -> None:
+    """A policy that was taught one first token repeats strings; where it draws anew, it says others while it has any."""
+
+    def repeats(redraws: int) -> int:
+        settings = PPOSettings(learning_rate=0.02, batch_size=10, hidden=8, redraws=redraws, mutant_population=20)
+        controller = PPO(SPACE, replace(settings, mutant_share=share), seed=3)
+        asked: list[tuple[int, ...]] = []
+        for _ in range(40):
+            proposals = controller.ask(10)
+            asked += [p.tokens for p in proposals]
+            controller.tell([Outcome(p.id, p.tokens, "trained", float(p.tokens[0] == 1)) for p in proposals])
+        return len(asked) - len(set(asked))
+
+    assert repeats(redraws=10) < 0.2 * repeats(redraws=0)
 
 
 def test_the_policy_learns_mutants_with_its_own_probability_at_asking() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from controllers import (
+    DEFAULT_PRESET,
     PPO,
     TRPO,
     Evolution,
@@ -25,6 +26,7 @@ from controllers import (
     list_presets,
     load_preset,
 )
+from neuropt import SearchConfig
 from tests.controllers.small_space import SmallSpace
 
 PRESETS = ["bello2017", "bello2017-trpo", "evolution", "ppo", "ppo-mutants", "random", "reinforce", "tree", "trpo"]
@@ -65,6 +67,12 @@ def test_the_default_presets_are_the_default_settings() -> None:
     assert load_preset("trpo").settings == TRPOSettings()
     assert load_preset("evolution").settings == EvolutionSettings()
     assert load_preset("tree").settings == TreeSettings()
+
+
+def test_the_default_search_has_the_default_preset() -> None:
+    assert SearchConfig().controller == DEFAULT_PRESET
+    assert load_preset(DEFAULT_PRESET).description.endswith("(the default)")
+    assert sum(description.endswith("(the default)") for description in list_presets().values()) == 1
 
 
 def test_bello2017_has_the_numbers_of_the_paper() -> None:
@@ -147,6 +155,10 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, message: str
         ("top_share = 0", r"top_share=0\.0\): must be in \(0, 1\]"),
         ("queue_size = -1", r"queue_size=-1\): must be a whole number from 0 to 1000"),
         ("queue_weight = -1", r"queue_weight=-1\.0\)"),
+        ("mutant_population = 1", r"mutant_population=1\): must be a whole number from 2 to 100000"),
+        ("mutant_tournament = 0", r"mutant_tournament=0\): must be a whole number from 1 to 100000"),
+        ("mutant_crossover = 2", r"mutant_crossover=2\.0\): must be in \[0, 1\]"),
+        ("redraws = -1", r"redraws=-1\): must be a whole number from 0 to 100"),
     ],
 )
 def test_a_wrong_setting_names_the_field_what_it_got_and_what_is_valid(tmp_path: Path, line: str, message: str) -> None:
