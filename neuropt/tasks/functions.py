@@ -1,6 +1,7 @@
 """Functions to be minimised: tasks whose parameters are the point itself, and whose loss is the function.
 
-    ill-conditioned quadratic   f(w) = 1/2 (H w)^T D (H w),   D = diag(1 .. 1e-4), H = Hadamard's matrix / sqrt(64): all directions mixed
+    ill-conditioned quadratic   f(w) = 1/2 (H (w - 1))^T D (H (w - 1)),   D = diag(1 .. 1e-4), H = Hadamard's matrix / sqrt(64): all
+                                directions mixed; the minimum is at 1, so that decaying w to 0 does not find it
     noisy quadratic             f_i(w) = f(w - x_i) with D = diag(1 .. 1e-2): each example moves the minimum by noise x_i of mean 0
     Rosenbrock                  f(w) = mean over pairs of 100 (b - a^2)^2 + (1 - a)^2, started around (-1.2, 1)
 
@@ -24,6 +25,7 @@ from search_space import draws
 
 DIMENSIONS = 64
 """A power of two: the rows of Hadamard's matrix over sqrt(64) are exact in any precision."""
+MINIMUM = 1.0
 NOISY_EXAMPLES = 1_024
 NOISE = 0.5
 GRID = 1024.0
@@ -62,7 +64,7 @@ def _marked(rows: Tensor, split: int) -> Split:
 
 
 class Quadratic(nn.Module):
-    """f(w - x) for each row x, of a convex quadratic in 64 dimensions.
+    """f(w - x) for each row x, of a convex quadratic in 64 dimensions with its minimum at 1.
 
     Args:
         condition: largest over smallest curvature; they are spaced evenly on a logarithmic scale.
@@ -73,13 +75,13 @@ class Quadratic(nn.Module):
 
     def __init__(self, condition: float) -> None:
         super().__init__()
-        self.w = nn.Parameter(torch.empty(DIMENSIONS).uniform_(-1.0, 1.0))
+        self.w = nn.Parameter(MINIMUM + torch.empty(DIMENSIONS).uniform_(-1.0, 1.0))
         self.register_buffer("curvatures", condition ** -torch.linspace(0, 1, DIMENSIONS, dtype=torch.float64).float())
         self.register_buffer("mixing", hadamard(DIMENSIONS))
 
     def forward(self, x: Tensor) -> Tensor:
         """Return f(w - x), one number a row."""
-        mixed = (self.w - x) @ self.mixing
+        mixed = (self.w - x - MINIMUM) @ self.mixing
         found: Tensor = 0.5 * (mixed.square() * self.curvatures).sum(-1)
         return found
 
