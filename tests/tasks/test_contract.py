@@ -157,7 +157,8 @@ def test_the_gru_says_why_its_children_are_not_batched() -> None:
 
 
 def test_quadratics_have_their_minimum_and_their_condition() -> None:
-    # f(1) = 0 without noise, and 0, where decay leads, is no better than the start; the Hessian H^T D H has the curvatures as eigenvalues, since H is orthogonal
+    # f(1) = 0 without noise, and 0, where decay leads, is no better than the start
+    # the Hessian H^T D H has the curvatures as eigenvalues, since H is orthogonal
     for name, condition in (("quadratic-ill", 1e4), ("quadratic-noisy", 1e2)):
         model = build_model(get_task(name), seed=0)
         (w,) = model.parameters()
@@ -165,7 +166,9 @@ def test_quadratics_have_their_minimum_and_their_condition() -> None:
         values = torch.linalg.eigvalsh(hessian.double())
         assert values.max().item() == pytest.approx(1, rel=1e-4)
         assert values.min().item() == pytest.approx(1 / condition, rel=1e-2)
-        assert _at(model, torch.ones_like(w)).item() == 0 < _at(model, w).item() < _at(model, torch.zeros_like(w)).item()
+        assert (
+            _at(model, torch.ones_like(w)).item() == 0 < _at(model, w).item() < _at(model, torch.zeros_like(w)).item()
+        )
 
 
 def _at(model: nn.Module, w: Tensor) -> Tensor:
