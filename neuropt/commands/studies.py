@@ -45,7 +45,9 @@ class Search:
             folder = f" {self.run}" if self.run else " the folder named above"
             print(f"\ninterrupted; go on with: neuropt search --resume --run{folder}", file=sys.stderr)
             raise
-        print(f"\nThe run is in {run}. Next: neuropt top {run} | neuropt export {run}:1 --to torch -o found.py")
+        print(
+            f"\nThe run is in {run}. Next: neuropt top {run} | neuropt report {run} | neuropt export {run}:1 --to torch -o found.py"
+        )
 
     def _check_resume(self) -> None:
         """Refuse flags that a resumed run would not follow; where it is trained may change."""
@@ -142,7 +144,7 @@ class Evaluate:
             return
         print_evaluation(found, console())
         if self.out is not None:
-            print(f"every child is in {self.out}")
+            print(f"every child is in {self.out}; as a page: neuropt report {self.out}")
 
 
 def console() -> Console:
