@@ -46,18 +46,18 @@ class RecordedExecutor:
         self.executor.search(engine)
 
     def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
-        """Yield (position, result) of what is recorded, then of the rest as it is done."""
+        """Yield (position, result) of what is recorded, then of the rest as it is done; works that are the same are one."""
         known = self.ledger.works()
-        waiting: list[int] = []
+        waiting: dict[str, list[int]] = {}
         for position, work in enumerate(works):
             if (text := known.get(work.to_json())) is not None:
                 yield position, self._read(text)
             else:
-                waiting.append(position)
-        for index, done in self.executor.map([works[position] for position in waiting]):
-            position = waiting[index]
-            self.ledger.write_work(works[position].to_json(), done.to_json())
-            yield position, done
+                waiting.setdefault(work.to_json(), []).append(position)
+        texts = list(waiting)
+        for index, done in self.executor.map([works[waiting[text][0]] for text in texts]):
+            self.ledger.write_work(texts[index], done.to_json())
+            yield from ((position, done) for position in waiting[texts[index]])
 
     def _read(self, text: str) -> Done:
         try:

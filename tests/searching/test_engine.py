@@ -185,3 +185,22 @@ def test_works_of_finalists_are_done_once(tmp_path: Path) -> None:
     again = dict(RecordedExecutor(Once(TASK, DATA), ledger).map(works))
     assert again[0] == first[0]
     assert sorted(again) == [0, 1]
+
+
+def test_works_that_are_the_same_are_done_once(tmp_path: Path) -> None:
+    """Two entries of an evaluation may come to the same child, such as Adam, and AdamW tuned to a decay of 0."""
+    ledger = create_ledger(tmp_path / "l")
+    g, m = (Work((Job(text, (0.1,)),), (1,), halving=False) for text in ("g", "m"))
+    asked: list[str] = []
+
+    class Listing(InProcessExecutor):
+        """Lists what it is asked to do."""
+
+        def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
+            asked.extend(job.rule for work in works for job in work.jobs)
+            return super().map(works)
+
+    done = dict(RecordedExecutor(Listing(TASK, DATA), ledger).map([g, m, g]))
+    assert asked == ["g", "m"]
+    assert sorted(done) == [0, 1, 2]
+    assert done[0] == done[2] != done[1]
