@@ -14,7 +14,7 @@ Seen = Literal["task", "family"]
 
 def seen(contender: Contender, task: Task) -> Seen | None:
     """Return whether a search that found the contender saw the task, or another one of its family; None for held-out tasks."""
-    if task.name in contender.searched:
+    if task.typed in contender.searched:
         return "task"
     return "family" if task.family in _families(contender.searched) else None
 

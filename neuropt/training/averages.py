@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from neuropt.training.merging import Merged, Node
 
 
@@ -71,17 +69,6 @@ def folded(merged: Merged, averages: dict[int, int]) -> set[int]:
         and merged.nodes[number].function == "*"
         and all(reader in averages for reader in readers)
     }
-
-
-def is_power_of_gradient(merged: Merged, number: int) -> bool:
-    """Return whether a value is g, g^2 or g^3, which are finite as long as a child has not diverged."""
-    node = merged.nodes[number]
-    if node.function == "**":
-        base, exponent = (merged.nodes[a] for a in node.arguments)
-        return base.function == "g" and exponent.table is not None and bool(np.isin(exponent.table, (2.0, 3.0)).all())
-    return node.function == "g" or (
-        node.function == "*" and all(is_power_of_gradient(merged, a) for a in node.arguments)
-    )
 
 
 def _is_scaled(merged: Merged, node: Node) -> bool:

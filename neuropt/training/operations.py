@@ -138,14 +138,8 @@ def _any(function: str, operands: Sequence[Operand], out: Tensor) -> Operation:
     return lambda t: into(*[read(t) for read in readers], out=out)
 
 
-def averaging(memory: Tensor, a: StepNumber, b: StepNumber, x: Tensor, finite: bool) -> Operation:
-    """memory <- a memory + b x, in place.
-
-    Where a + b = 1 that is memory + b (x - memory), one call and one pass instead of two; an infinite memory would become NaN by it.
-    """
-    if finite and a.constant is not None and b.constant is not None and a.constant + b.constant == 1:
-        weight = b.constant
-        return lambda t: memory.lerp_(x, weight)
+def averaging(memory: Tensor, a: StepNumber, b: StepNumber, x: Tensor) -> Operation:
+    """memory <- a memory + b x, in place."""
     fixed, read_b = a.fixed(), b.floats()
     if isinstance(fixed, Tensor):
         return lambda t: memory.mul_(fixed).add_(x, alpha=read_b(t))  # type: ignore[arg-type]  # `averages` admits floats only

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from neuropt.compiling.program import Program
-from neuropt.training.averages import average_parts, averages, folded, is_power_of_gradient, number_of, tensor_of
+from neuropt.training.averages import average_parts, averages, folded, number_of, tensor_of
 from neuropt.training.children import Column
 from neuropt.training.merging import Merged, Node
 from neuropt.training.operations import (
@@ -233,9 +233,8 @@ class Rows:
         if number in self._averages:
             kept, added = (self.merged.nodes[part] for part in average_parts(self.merged, node))
             a, b = (self._number(number_of(self.merged, product)) for product in (kept, added))
-            x = tensor_of(self.merged, added)
-            view = self._view(x, run.first, run.last)
-            self.operations.append(averaging(out, a, b, view, finite=is_power_of_gradient(self.merged, x)))
+            x = self._view(tensor_of(self.merged, added), run.first, run.last)
+            self.operations.append(averaging(out, a, b, x))
             return
         operands = [self._operand(a, run.first, run.last) for a in node.arguments]
         if node.draw is not None:
