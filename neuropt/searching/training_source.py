@@ -16,6 +16,7 @@ from neuropt.evaluating.row import Row
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.executor import Executor, InProcessExecutor
 from neuropt.searching.facts import run_facts
+from neuropt.searching.fidelity import check_competition
 from neuropt.searching.forming import trained_form, with_form
 from neuropt.searching.ledger import FoundRule, Ledger
 from neuropt.searching.proposing import Proposer
@@ -79,7 +80,9 @@ class TrainingSource:
             from neuropt.searching.cluster import check_address
 
             check_address(config.address)
-        return with_trial_size(with_form(config, self.task, self.data, console), self.task, self.data)
+        config = with_trial_size(with_form(config, self.task, self.data, console), self.task, self.data)
+        check_competition(config, self.task, trained_form(config, self.task))
+        return config
 
     def manner(self, config: SearchConfig) -> str:
         """Say how children are trained, where it is not as usual."""

@@ -11,6 +11,7 @@ from neuropt.config import SearchConfig
 from neuropt.searching.engine import BATCHED
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.learning_rates import learning_rates
+from neuropt.training.rungs import ETA, RUNGS
 from neuropt.training.work import Job, Work, do_work
 from search_space import zoo
 
@@ -21,6 +22,8 @@ SHARE = 0.03
 MOST = 200
 TRIALS_A_WORKER = 4
 """At least so many, so that workers end together and the controller learns meanwhile."""
+COMPETING = ETA**RUNGS
+"""At least so many rules where those of a trial are compared: one comes to the end."""
 TIMED_RULES = ("momentum", "adam", "rmsprop", "powersign")
 TIMED_STEPS = 10
 
@@ -32,7 +35,8 @@ def with_trial_size(config: SearchConfig, task: Task, data: TaskData) -> SearchC
     if config.rules_per_trial != "auto":
         return config
     workers = config.workers or os.cpu_count() or 1
-    return replace(config, rules_per_trial=trial_size(_rule_seconds(config, task, data), config.rules, workers))
+    rules = trial_size(_rule_seconds(config, task, data), config.rules, workers)
+    return replace(config, rules_per_trial=max(rules, COMPETING) if config.fidelity == "halving" else rules)
 
 
 def trial_size(rule_seconds: float, rules: int, workers: int) -> int:

@@ -148,12 +148,14 @@ def cohort_slices(
         rates: how many learning rates each rule has.
         seeds: how many.
         form: of the children.
-        rules_together: how many, where it is given: a plain form trains one rule at a time whatever it says.
-        side_by_side: whether rules are compared on the way, so that all are under way at once, whatever the form.
+        rules_together: how many, where it is given: a plain form has no buffer that it could bound.
+        side_by_side: whether rules are compared on the way, so that all are under way at once, whatever the form and its cache.
     """
-    alone = len(rates) or 1 if side_by_side else 1
-    usual = population_rules(task, max(rates, default=1), seeds) if form == "population" else alone
-    return _even_parts(len(rates), alone if form == "plain" else rules_together or usual)
+    if side_by_side:
+        usual = len(rates) or 1
+    else:
+        usual = population_rules(task, max(rates, default=1), seeds) if form == "population" else 1
+    return _even_parts(len(rates), usual if form == "plain" else rules_together or usual)
 
 
 def check_lists(rules: Sequence[Rule], learning_rates: Sequence[Sequence[float]], seeds: Sequence[int]) -> None:

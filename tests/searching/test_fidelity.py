@@ -26,6 +26,7 @@ from neuropt.searching.run_folder import best_rules
 from neuropt.searching.rung_report import report_rungs, spearman
 from neuropt.searching.search import run_search
 from neuropt.searching.status import run_status
+from neuropt.searching.training_source import TrainingSource
 from neuropt.searching.warm_start import known_strings
 from neuropt.training.children import Child
 from neuropt.training.rungs import Rungs, rung_steps
@@ -83,15 +84,26 @@ def test_a_rule_that_stops_keeps_what_it_had_come_to_and_the_others_go_on(form: 
     assert any(child.status == "trained" and child.steps == 12 for row in on.children for child in row)
 
 
-def test_rules_that_are_compared_train_side_by_side_in_the_plain_form_too() -> None:
+def compared(work: Work) -> list[int]:
+    """How many rules are compared at each rung."""
     seen: list[int] = []
 
     def judge(work: Work, candidates: Sequence[Trained | None]) -> Sequence[bool]:
         seen.append(len(candidates))
         return nobody(work, candidates)
 
-    do_work(climbing("plain"), TASK, DATA, judge)
-    assert seen == [4, 4]
+    do_work(work, TASK, DATA, judge)
+    return seen
+
+
+@pytest.mark.parametrize("form", ["population", "plain"])
+def test_all_rules_of_a_trial_are_compared_however_many_seeds_they_have(form: str) -> None:
+    seeds = tuple(range(60 if form == "population" else 2))  # a buffer of 60 seeds is full with one rule
+    assert compared(replace(climbing(form), seeds=seeds)) == [4, 4]
+
+
+def test_rules_compete_within_the_buffers_that_rules_together_makes() -> None:
+    assert compared(replace(climbing(), rules_together=2)) == [2, 2, 2, 2]
 
 
 def test_what_a_rule_came_to_at_its_rungs_survives_json() -> None:
@@ -213,6 +225,30 @@ def test_a_search_that_was_stopped_anywhere_equals_one_that_was_not(tmp_path: Pa
 def test_what_does_not_go_together_is_refused(values: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         SearchConfig(**values)  # type: ignore[arg-type]  # wrong on purpose
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"rules_per_trial": 2}, "rules_per_trial 2 lets 2 compete"),
+        ({"rules_together": 1}, "rules_per_trial 12, rules_together 1 lets 1 compete"),
+        ({"rules_together": 5, "rules_per_trial": 7}, None),  # 3 and 4
+        ({"rules_together": 3, "rules_per_trial": 7}, "lets 2 compete"),  # 2, 2 and 3
+        ({"rules_together": 1, "form": "plain"}, None),  # which has no buffers
+    ],
+)
+def test_a_competition_has_at_least_three_rules(values: dict[str, Any], words: str | None) -> None:
+    source = TrainingSource(replace(HALVING, **values))
+    if words is None:
+        source.settled(None)
+        return
+    with pytest.raises(ValueError, match=f"fidelity halving .* at least 3 rules .*{words}"):
+        source.settled(None)
+
+
+def test_auto_rules_per_trial_leaves_enough_rules_to_compete() -> None:
+    auto = replace(HALVING, rules_per_trial="auto", deterministic=False)
+    assert TrainingSource(auto).settled(None).rules_per_trial == 9  # 3 after the first rung, 1 after the second
 
 
 def test_a_table_has_no_rungs(tmp_path: Path) -> None:
