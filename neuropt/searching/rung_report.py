@@ -1,7 +1,8 @@
 """Whether rungs judge as full training does: the rank correlation of the rewards at each rung with those at the end.
 
 Rules that won their way to the end are a selection: among them the correlation is lower than it is, since those that a rung threw out are
-missing. The control group, drawn before training and trained to the end whatever the rungs say, is fair.
+missing. The control group, drawn before training and trained to the end whatever the rungs say, is fair. Rules that had diverged before a
+rung were not judged there; they have one value, the worst, and would agree with themselves, so they are counted and left out.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ class RungReport:
         fidelity: share of the budget.
         stopped: rules that stopped there.
         correlation: Spearman's, of rewards there with those of full training, over the control group; None where it says nothing.
-        control: rules in it.
+        control: rules in it that the rung judged.
+        unjudged: rules in it that had diverged before.
         selected_correlation: likewise over the rules that won their way to the end.
         selected: of those.
     """
@@ -34,6 +36,7 @@ class RungReport:
     stopped: int
     correlation: float | None
     control: int
+    unjudged: int
     selected_correlation: float | None
     selected: int
 
@@ -44,16 +47,21 @@ def report_rungs(rules: Sequence[ClimbedRule]) -> list[RungReport]:
     full = [rule for rule in rules if rule.fidelity == 1.0]
     found = []
     for fidelity in fidelities:
-        control = [_pair(rule, fidelity) for rule in full if rule.control]
-        selected = [_pair(rule, fidelity) for rule in full if not rule.control and fidelity in rule.fidelities]
+        judged = [rule for rule in full if fidelity in rule.fidelities]
+        control = [_pair(rule, fidelity) for rule in judged if rule.control]
+        selected = [_pair(rule, fidelity) for rule in judged if not rule.control]
+        unjudged = sum(rule.control for rule in full) - len(control)
         stopped = sum(rule.fidelity == fidelity for rule in rules)
-        found.append(RungReport(fidelity, stopped, spearman(control), len(control), spearman(selected), len(selected)))
+        correlations = spearman(control), spearman(selected)
+        found.append(
+            RungReport(fidelity, stopped, correlations[0], len(control), unjudged, correlations[1], len(selected))
+        )
     return found
 
 
 def _pair(rule: ClimbedRule, fidelity: float) -> tuple[float, float]:
-    """Return a rule's reward at a rung and at the end; one that had diverged before the rung has its last there, too."""
-    return dict(zip(rule.fidelities, rule.rewards, strict=True)).get(fidelity, rule.reward), rule.reward
+    """Return a rule's reward at a rung and at the end."""
+    return rule.rewards[rule.fidelities.index(fidelity)], rule.reward
 
 
 def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
@@ -85,13 +93,14 @@ def rung_lines(reports: Sequence[RungReport], trained: int) -> list[str]:
     """
     if not reports:
         return []
+    group = reports[0].control + reports[0].unjudged
     full = trained - sum(report.stopped for report in reports)
     parts = [f"{report.stopped} rules stopped at {report.fidelity:.0%}" for report in reports]
     return [
-        f"{', '.join(parts)} of the budget; {full} trained in full, {reports[0].control} of them the control group",
+        f"{', '.join(parts)} of the budget; {full} trained in full, {group} of them the control group",
         *(
             f"rewards at {report.fidelity:.0%} and in full: Spearman {_said(report.correlation)} over the control group "
-            f"(n = {report.control}); {_said(report.selected_correlation)} over the rules that won their way (n = "
+            f"({_counted(report)}); {_said(report.selected_correlation)} over the rules that won their way (n = "
             f"{report.selected}), a selection"
             for report in reports
         ),
@@ -100,3 +109,8 @@ def rung_lines(reports: Sequence[RungReport], trained: int) -> list[str]:
 
 def _said(correlation: float | None) -> str:
     return "unknown" if correlation is None else f"{correlation:.2f}"
+
+
+def _counted(report: RungReport) -> str:
+    without = f", without {report.unjudged} that diverged before" if report.unjudged else ""
+    return f"n = {report.control}{without}"

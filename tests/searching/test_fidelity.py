@@ -23,7 +23,7 @@ from neuropt.searching.guard_process import GO_ON, STOP
 from neuropt.searching.ledger import ClimbedRule, open_ledger
 from neuropt.searching.limits import Limits
 from neuropt.searching.run_folder import best_rules
-from neuropt.searching.rung_report import report_rungs, spearman
+from neuropt.searching.rung_report import report_rungs, rung_lines, spearman
 from neuropt.searching.search import run_search
 from neuropt.searching.status import run_status
 from neuropt.searching.training_source import TrainingSource
@@ -282,7 +282,7 @@ def test_a_rung_is_judged_by_the_control_group_and_the_selection_is_shown_apart(
         climbed(0, True, 1.0, 0.9, 0.1, 0.5),
         climbed(1, True, 1.0, 0.8, 0.2, 0.4),
         climbed(2, True, 1.0, 0.7, 0.3, 0.3),
-        climbed(3, True, 1.0, 0.0),  # diverged before the first rung: worst there and at the end
+        climbed(3, True, 1.0, 0.0),  # diverged before the first rung: no rung judged it
         climbed(4, False, 1.0, 0.6, 0.1, 0.1),
         climbed(5, False, 1.0, 0.7, 0.2, 0.2),
         climbed(6, False, 1.0, 0.8, 0.3, 0.3),
@@ -290,11 +290,21 @@ def test_a_rung_is_judged_by_the_control_group_and_the_selection_is_shown_apart(
         climbed(8, False, 0.3, 0.1, 0.15, 0.1),
     ]
     first, second = report_rungs(rules)
-    # ranks of the control group at the first rung 2 3 4 1, at the end 4 3 2 1: 1 - 6 (4 + 0 + 4 + 0) / (4 * 15) = 0.2
-    assert (first.fidelity, first.stopped, first.control) == (0.1, 1, 4)
-    assert first.correlation == pytest.approx(0.2)
-    assert (second.stopped, second.control, second.correlation) == (1, 4, 1.0)
+    # ranks of the control group at the first rung 1 2 3, at the end 3 2 1
+    assert (first.fidelity, first.stopped, first.control, first.unjudged) == (0.1, 1, 3, 1)
+    assert first.correlation == -1.0
+    assert (second.stopped, second.control, second.correlation) == (1, 3, 1.0)
     assert (first.selected, first.selected_correlation) == (3, 1.0)
+
+
+def test_rules_that_no_rung_judged_do_not_make_rungs_look_good() -> None:
+    diverged = [climbed(number, True, 1.0, 0.0) for number in range(12)]
+    judged = [climbed(20 + i, True, 1.0, 0.9 + 0.01 * i, 0.9 - 0.01 * i) for i in range(8)]  # the wrong way round
+    (report,) = report_rungs(diverged + judged)
+    assert (report.correlation, report.control, report.unjudged) == (-1.0, 8, 12)
+    first, second = rung_lines([report], 20)
+    assert first.endswith("20 trained in full, 20 of them the control group")
+    assert "Spearman -1.00 over the control group (n = 8, without 12 that diverged before)" in second
 
 
 # -- asking the driver -------------------------------------------------------------------------------------------------------------
