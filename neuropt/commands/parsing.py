@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stderr
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from difflib import get_close_matches
 from types import UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
@@ -15,6 +15,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional
 
 from neuropt.commands.command import Command
+from neuropt.commands.studies import Search
 
 _POSITIONAL = get_args(Positional[str])[1]  # how tyro marks an argument without a flag
 DESCRIPTION = (
@@ -37,7 +38,7 @@ def parse(commands: Mapping[str, type[Command]], arguments: Sequence[str]) -> Co
     said = io.StringIO()
     try:
         with redirect_stderr(said):
-            return tyro.extras.subcommand_cli_from_dict(
+            command = tyro.extras.subcommand_cli_from_dict(
                 dict(commands),
                 prog="neuropt",
                 description=DESCRIPTION,
@@ -52,6 +53,16 @@ def parse(commands: Mapping[str, type[Command]], arguments: Sequence[str]) -> Co
         message = message or one_line(said.getvalue())
         help_command = f"neuropt {name}".strip()
         raise UsageError(f"{message}{' See' if message.endswith('?') else '; see'} `{help_command} --help`") from None
+    return replace(command, typed=_typed(arguments)) if isinstance(command, Search) else command
+
+
+def _typed(arguments: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the flags among the arguments.
+
+    >>> _typed(["--executor=tune", "--cpus-per-child", "2"])
+    ('executor', 'cpus_per_child')
+    """
+    return tuple(a.removeprefix("--").split("=")[0].replace("-", "_") for a in arguments if a.startswith("--"))
 
 
 def _unlike_any_flag(command: type[Command], arguments: Sequence[str]) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from rich.console import Console
-from tyro.conf import OmitArgPrefixes, Positional, arg
+from tyro.conf import OmitArgPrefixes, Positional, Suppress, arg
 
 from neuropt.commands.rules import RULE_HELP
 from neuropt.config import WHEREABOUTS, EvaluationGrid, Executor, Reward, SearchConfig
@@ -27,6 +27,8 @@ class Search:
     """go on with the run in that folder, with its own configuration"""
     accept_changes: bool = False
     """with --resume: go on although versions, data or first weights have changed; the ledger records it"""
+    typed: Suppress[tuple[str, ...]] = ()
+    """names of the flags that were typed, the defaults among them"""
 
     def __call__(self) -> None:
         """Run it."""
@@ -40,6 +42,7 @@ class Search:
                 resume=self.resume,
                 accept_changes=self.accept_changes,
                 console=console(),
+                given=self.typed,
             )
         except KeyboardInterrupt:
             folder = f" {self.run}" if self.run else " the folder named above"

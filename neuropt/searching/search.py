@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -46,6 +46,7 @@ def run_search(
     resume: bool = False,
     accept_changes: bool = False,
     console: Console | None = None,
+    given: Collection[str] | None = None,
 ) -> Path:
     """Search for update rules, train the best again on fresh seeds beside tuned built-ins, and print the table.
 
@@ -55,6 +56,7 @@ def run_search(
         resume: go on with the run in that folder; nothing that is finished is trained again.
         accept_changes: resume also with other versions, data or first weights than the run had; the ledger records the change.
         console: where to show progress and the table; None shows nothing.
+        given: fields of `WHEREABOUTS` that `resume` takes from `config`; None: those that differ from the defaults.
 
     Returns:
         the folder of the run.
@@ -69,8 +71,9 @@ def run_search(
     if resume:
         if run is None:
             raise RunError("resume needs the folder of the run: --run DIR")
-        usual = SearchConfig()
-        moved = {name: value for name in WHEREABOUTS if (value := getattr(config, name)) != getattr(usual, name)}
+        if given is None:
+            given = [name for name in WHEREABOUTS if getattr(config, name) != getattr(SearchConfig, name)]
+        moved = {name: getattr(config, name) for name in WHEREABOUTS if name in given}
         left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
         config = replace(run_config(run), **(left | moved))
         if not accept_changes and is_begun(run / LEDGER):

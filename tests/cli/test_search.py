@@ -73,6 +73,17 @@ def test_a_run_is_not_begun_twice_but_may_be_resumed(here: Path, capsys: pytest.
     assert "adam" in resumed.out, "a finished run shows its table again"
 
 
+def test_a_run_of_this_process_goes_on_on_ray_where_that_is_typed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    resume = ("search", "--run", str(tmp_path / "run"), "--resume", "--address", "127.0.0.1:1")
+    begun = run_here(capsys, "search", *TINY, "--rules", "2", "--finalists", "0", "--run", str(tmp_path / "run"))
+    assert begun.code == 0
+    for typed in (("--executor", "tune"), ("--executor=tune",)):  # tune is the default, too
+        assert "nothing answers at address '127.0.0.1:1'" in run_here(capsys, *resume, *typed).err
+    assert "address needs executor tune, but got executor in-process" in run_here(capsys, *resume).err
+
+
 def test_a_damaged_ledger_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "ledger.sqlite").write_bytes(b"not a database" * 100)
     ended = run_here(capsys, "top", str(tmp_path))
