@@ -72,7 +72,8 @@ class SearchConfig:
     cpus_per_child: float | None = None
     """CPUs that Ray sets aside for each trial under way, or a fraction of one (executor tune only); None: 1"""
     gpus_per_child: float | None = None
-    """GPUs that Ray sets aside for each trial under way, or a fraction of one (executor tune only); None: 0"""
+    """GPUs that a node must have free for each trial under way, or a fraction of one; children train on its CPUs all the same
+    (executor tune only); None: 0"""
     child_seconds: float | None = None
     """wall-clock seconds before a child is ended (executor tune only); None: 200 times its plain steps, at least 10"""
     child_memory: float | None = None

@@ -5,7 +5,7 @@ Tune restores no rungs, so a search that goes on begins with those of its ledger
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,15 +26,18 @@ class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no annotations
     """ASHA with `reduction_factor` 3; the k-th rung has time 3^(k - 1), the whole budget the next power.
 
     Args:
-        rungs: how many there are below the whole budget.
-        task: which rewards there are.
+        rungs: steps of those below the whole budget.
+        task: which rewards there are, and how many steps.
         reward: what is compared.
         climbed: rungs that rules of the search reached before it went on.
     """
 
-    def __init__(self, rungs: int, task: RewardRange, reward: Reward, climbed: Iterable[ClimbedRule] = ()) -> None:
-        super().__init__(TIME, REWARD, "max", max_t=ETA**rungs, grace_period=1, reduction_factor=ETA)
+    def __init__(
+        self, rungs: Sequence[int], task: RewardRange, reward: Reward, climbed: Iterable[ClimbedRule] = ()
+    ) -> None:
+        super().__init__(TIME, REWARD, "max", max_t=ETA ** len(rungs), grace_period=1, reduction_factor=ETA)
         self.task = task
+        self.times = {steps: ETA**k for k, steps in enumerate(rungs)}
         self.reward: Reward = reward
         for rule in climbed:
             if not rule.control:
@@ -49,8 +52,10 @@ class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no annotations
         trial: Any = SimpleNamespace(trial_id=f"proposal {rule.proposal}")
         nobody: Any = None  # the scheduler asks the controller of trials for nothing
         self.on_trial_add(nobody, trial)
-        for position, value in enumerate(rule.rewards):
-            super().on_trial_result(nobody, trial, {TIME: ETA**position, REWARD: value})
+        for fidelity, value in zip(rule.fidelities, rule.rewards, strict=True):
+            time = self.times.get(round(fidelity * self.task.steps))
+            if time is not None:  # else the task had another budget then
+                super().on_trial_result(nobody, trial, {TIME: time, REWARD: value})
         self.on_trial_remove(nobody, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: Mapping[str, Any]) -> str:
@@ -72,4 +77,4 @@ class Asha(ASHAScheduler):  # type: ignore[misc]  # Ray has no annotations
         if not trained.rungs or trained.failure is not None or trained.fidelity == 1.0:
             return {}
         row = rule_reward(0, trained, self.task, self.reward)
-        return {TIME: ETA ** (len(trained.rungs) - 1), REWARD: row.reward}
+        return {TIME: self.times[trained.rungs[-1].steps], REWARD: row.reward}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 from rich.console import Console
@@ -30,7 +31,8 @@ def with_form(config: SearchConfig, task: Task, data: TaskData, console: Console
     device = find_device(config.device)
     children = len(learning_rates(config.grid, 1.0)) * config.child_seeds
     if _is_open(config, task):
-        steps = config.rules * task.steps // (config.workers or 1)
+        workers = 1 if config.executor == "in-process" else config.workers or os.cpu_count() or 1
+        steps = config.rules * task.steps // workers
         choice = choose_form(task, data, children, steps, device, config.precision)
         if console is not None:
             console.print(f"{task.name}: {choice}", soft_wrap=True)

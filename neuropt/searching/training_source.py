@@ -142,6 +142,6 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData, ledger: Ledg
         from neuropt.searching.asha import Asha
 
         climbed = () if ledger is None else ledger.climbed()
-        scheduler = Asha(len(rung_steps(task.steps)), task, reward_of(config.reward, task), climbed)
+        scheduler = Asha(rung_steps(task.steps), task, reward_of(config.reward, task), climbed)
     limits = config.child_seconds, config.child_memory
     return TuneExecutor(task, data_dir, config.address, config.workers, *limits, resources, scheduler)

@@ -7,12 +7,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from neuropt.config import SearchConfig, read_config
 from neuropt.searching.engine import child_seeds
+from neuropt.searching.forming import with_form
 from neuropt.searching.search import run_search
 from neuropt.tasks import hash_tensors, initial_weights, register_task
 from neuropt.tasks.registry import _registered
@@ -58,6 +60,29 @@ def test_a_run_measures_says_and_keeps_its_form(tmp_path: Path, cache: FormCache
     assert f"(data {DATA.sha256[:12]}, weights {weights[:12]}), form {form}\n" in text
     (entry,) = json.loads(cache.path.read_text(encoding="utf-8")).values()
     assert set(entry) == {"plain", "rows", "channels-last", "batched"}
+
+
+@pytest.mark.parametrize(
+    ("values", "form"),
+    [
+        ({"executor": "in-process"}, "batched"),  # one process does all steps
+        ({"executor": "tune", "workers": 1}, "batched"),
+        ({"executor": "tune", "workers": 8}, "plain"),
+        ({"executor": "tune"}, "plain"),  # as many as there are CPUs
+    ],
+)
+def test_a_form_pays_within_what_one_of_the_workers_trains(
+    cache: FormCache, monkeypatch: pytest.MonkeyPatch, values: dict[str, Any], form: Form
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    seconds = 1e-6
+    steps = CONFIG.rules * TASK.steps
+    once = 0.5 * steps * seconds  # as long as half of all steps in the plain form: it pays for one process, not for an eighth
+    slow: dict[str, str | list[float]] = {name: [1.0, 1.0] for name in ("rows", "channels-last")}
+    cache.put(
+        cache_key(TASK, DATA, CHILDREN, CPU, "float32"), slow | {"plain": [0.0, seconds], "batched": [once, 0.0]}
+    )
+    assert with_form(replace(CONFIG, **values), TASK, DATA).form == form
 
 
 def test_a_resumed_run_follows_its_own_form_whatever_would_be_measured_now(tmp_path: Path, cache: FormCache) -> None:

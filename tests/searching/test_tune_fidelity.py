@@ -49,7 +49,8 @@ def trial(name: str, control: bool = False) -> Any:
 
 def result(*accuracies: float) -> dict[str, str]:
     """What a rule has come to, at the last of these rungs."""
-    rungs = [Rung(i, ((Child(0.1, 1, "trained", i, 1.0, 1.0, a),),)) for i, a in enumerate(accuracies, 1)]
+    steps = zip((1, 4), accuracies, strict=False)
+    rungs = [Rung(i, ((Child(0.1, 1, "trained", i, 1.0, 1.0, a),),)) for i, a in steps]
     stopped = Trained(((Child(0.1, 1, "stopped", 1, 1.0, 1.0, accuracies[-1]),),), None, 0.1, tuple(rungs))
     return {RESULT: Done((stopped,), 0.0).to_json()}
 
@@ -61,7 +62,7 @@ def decided(asha: Asha, name: str, *accuracies: float, control: bool = False) ->
 
 
 def test_a_rule_goes_on_if_it_is_in_the_best_third_of_those_before_it() -> None:
-    asha = Asha(2, TASK, "accuracy")
+    asha = Asha((1, 4), TASK, "accuracy")
     # against the 2/3 quantile of those before: none, 0.3, 0.3 + 2/3 * 0.3 = 0.5, then of (0.3, 0.4, 0.6) 0.4667
     found = [decided(asha, str(a), a) for a in (0.3, 0.6, 0.4, 0.45, 0.7)]
     assert found == ["CONTINUE", "CONTINUE", "STOP", "STOP", "CONTINUE"]
@@ -69,16 +70,29 @@ def test_a_rule_goes_on_if_it_is_in_the_best_third_of_those_before_it() -> None:
 
 
 def test_the_control_group_goes_on_and_is_compared_with_none() -> None:
-    asha = Asha(2, TASK, "accuracy")
+    asha = Asha((1, 4), TASK, "accuracy")
     assert decided(asha, "a", 0.5) == "CONTINUE"
     assert decided(asha, "worse", 0.1, control=True) == "CONTINUE"
     assert decided(asha, "between", 0.3) == "STOP", "as if there were no 0.1"
 
 
 def test_a_search_that_goes_on_begins_with_the_rungs_of_its_ledger() -> None:
-    known = [ClimbedRule(7, False, 0.1, 0.5, (0.1,), (0.5,)), ClimbedRule(8, True, 1.0, 0.9, (0.1, 0.3), (0.8, 0.8))]
-    asha = Asha(2, TASK, "accuracy", known)
+    known = [ClimbedRule(7, False, 0.1, 0.5, (1 / 12,), (0.5,)), ClimbedRule(8, True, 1.0, 0.9, (1 / 12, 4 / 12), (0.8, 0.8))]
+    asha = Asha((1, 4), TASK, "accuracy", known)
     assert [decided(asha, "a", 0.4), decided(asha, "b", 0.6)] == ["STOP", "CONTINUE"]
+
+
+def test_a_rung_is_known_by_its_steps_and_not_by_how_many_a_rule_has_reached() -> None:
+    late = [ClimbedRule(7, False, 1.0, 0.9, (4 / 12,), (0.9,))]  # present at the second rung alone
+    asha = Asha((1, 4), TASK, "accuracy", late)
+    assert decided(asha, "first", 0.1) == "CONTINUE", "none was at the first rung before"
+    assert decided(asha, "second", 0.2, 0.5) == "STOP", "worse than 0.9, which was at the second"
+    (rung,) = Done.from_json(result(0.1, 0.6)[RESULT]).trained[0].rungs[1:]
+    asha = Asha((1, 4), TASK, "accuracy", late)
+    one, done = trial("late"), Done.from_json(result(0.1, 0.6)[RESULT])
+    now = {RESULT: replace(done, trained=(replace(done.trained[0], rungs=(rung,)),)).to_json()}
+    asha.on_trial_add(cast("Any", None), one)
+    assert asha.on_trial_result(cast("Any", None), one, now) == "STOP", "compared at the second rung, too"
 
 
 @pytest.mark.slow
@@ -106,7 +120,7 @@ def test_a_rule_that_kills_its_workers_at_a_rung_is_blamed_and_the_others_are_tr
     broken = (faults.kill_the_guard, faults.kill_the_worker, faults.exit_at_once)
     jobs = [*(replace(one, control=True) for one in FINE), *(job(fault) for fault in broken)]
     engine = Listed([Work((one,), (0,), halving=False, rungs=rungs) for one in jobs])
-    asha = Asha(1, FAULTY, "accuracy")
+    asha = Asha((1,), FAULTY, "accuracy")
     TuneExecutor(FAULTY, workers=2, child_seconds=30.0, child_memory=0.25, scheduler=asha).search(engine)
     expected = do_work(Work(FINE, (0,), halving=False), FAULTY, FAULTY_DATA).trained
     found = [engine.done[number].trained[0] for number in range(len(jobs))]
