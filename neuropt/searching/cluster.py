@@ -34,6 +34,7 @@ _PATIENCE = "RAY_gcs_server_port_wait_time_s"
 UNLIMITED = 2.0**32
 """GiB of memory for a worker where Ray does not know what its machine has."""
 PACKAGES = ("neuropt", "controllers", "search_space")
+_INSTALLED = {"site-packages", "dist-packages"}
 
 
 class RayError(ValueError):
@@ -77,8 +78,7 @@ def connect(address: str | None, workers: int | None, resources: Resources) -> N
     else:
         check_address(address)
         options["address"] = address
-    if not _is_installed():
-        # a checkout on the driver only: the packages travel with the job
+    if _travel(address):
         options["runtime_env"] = {"py_modules": [str(_folder(package)) for package in PACKAGES]}
     try:
         if address is None:
@@ -183,12 +183,18 @@ def _quiet() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _is_installed() -> bool:
-    """Whether workers on this machine can import us: always, unless the packages are found by the current folder alone."""
-    return all("site-packages" in str(_folder(package)) for package in PACKAGES) or _is_editable()
+def _travel(address: str | None) -> bool:
+    """Whether our packages go along with the job: those of a checkout do, an editable install of it among them.
+
+    Workers that are started here for us find an editable install by themselves.
+    """
+    if all(_INSTALLED & set(_folder(package).parts) for package in PACKAGES):
+        return False
+    return address is not None or not _is_known()
 
 
-def _is_editable() -> bool:
+def _is_known() -> bool:
+    """Whether Python finds us from any folder."""
     try:
         return distribution("neuropt") is not None
     except PackageNotFoundError:
