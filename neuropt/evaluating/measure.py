@@ -60,7 +60,9 @@ class Measure:
         return loss if self.metric == "loss" else self.worst if share is None else share
 
     def best(self, child: Child) -> float | None:
-        """Return the best of the curve; None where there is none."""
+        """Return the best of the curve, the worst there is where it diverged; None for a trained child without a curve."""
+        if child.status != "trained":
+            return self.worst
         curve = self.curve(child)
         return (max if self.higher_is_better else min)(curve) if curve else None
 

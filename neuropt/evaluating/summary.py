@@ -162,6 +162,10 @@ class Summary:
             found.append(head | {"k": list(range(1, len(values) + 1)), "value": values})
         return found
 
+    def _failed(self, key: Key) -> list[str]:
+        """Return the tasks that are evidence, on which an entry has no result although the reference has."""
+        return [t for t in self.evidence if self.entry(t, key) is None and self.entry(t, self.reference) is not None]
+
     def wins(self) -> list[Json]:
         """Return on how many tasks each entry is shown to be ahead of the reference, and behind."""
         found: list[Json] = []
@@ -170,9 +174,11 @@ class Summary:
             ahead = sum(one.shown and one.ahead for one in counted.values())
             behind = sum(one.shown and not one.ahead for one in counted.values())
             ties = len(counted) - ahead - behind
+            failed = len(self._failed(key))
             head = {"optimizer": key[0], "schedule": key[1], "wins": ahead, "ties": ties}
             impossible = sum(not one.possible for one in counted.values())
-            found.append(head | {"losses": behind, "tasks": len(counted), "impossible": impossible})
+            tasks = len(counted) + failed
+            found.append(head | {"losses": behind + failed, "tasks": tasks, "impossible": impossible, "failed": failed})
         return found
 
     def claims(self) -> list[str]:
@@ -182,14 +188,14 @@ class Summary:
             if not counts["tasks"]:
                 found.append(f"{label(key)} against {label(self.reference)}: n = 0, no task here is evidence for both.")
                 continue
-            if counts["tasks"] == 1:
+            if counts["tasks"] == 1 and not counts["failed"]:
                 (task,) = set(self.against[key]) & set(self.evidence)
                 found.append(self.against[key][task].words(label(key), label(self.reference), task) + ".")
                 continue
             found.append(
                 f"{label(key)} against {label(self.reference)}, n = {counts['tasks']} tasks that are evidence, "
                 f"{self.config.seeds} seeds each: ahead on {counts['wins']}, behind on {counts['losses']}, "
-                f"no difference shown on {counts['ties']}{_unable(counts['impossible'])}."
+                f"no difference shown on {counts['ties']}{_unable(counts['impossible'])}{_lost(self._failed(key))}."
             )
         if (ranks := self.ranks()) is not None:
             found.append(ranks["words"])
@@ -253,6 +259,10 @@ class Summary:
 
 def _unable(tasks: int) -> str:
     return f", on {tasks} of which so few unequal pairs can never show one" if tasks else ""
+
+
+def _lost(tasks: Sequence[str]) -> str:
+    return f"; it could not be trained on {', '.join(tasks)}, which counts as behind" if tasks else ""
 
 
 def _optimizer(contender: Contender) -> Json:
