@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from neuropt.config import SearchConfig
 from neuropt.evaluating.better import missing
@@ -99,6 +100,15 @@ def test_the_best_of_a_diverged_child_is_the_worst() -> None:
     measure = Measure(TASK, "accuracy")
     assert measure.best(child(None, 1, [0.1, 0.9])) == 0.0
     assert measure.best(child(0.5, 1, [0.1, 0.9])) == 0.9
+
+
+def test_770_of_1000_reach_77_percent_whether_archived_or_not() -> None:
+    measure = Measure(TASK, "accuracy")
+    share = float(torch.tensor([1.0] * 770 + [0.0] * 230).mean())
+    assert share < 0.77
+    for value in (share, 0.77):
+        assert measure.steps_to(0.77, child(value, 1, [0.1, value, value]), 2, 2) == TASK.steps / 2
+    assert measure.steps_to(0.77, child(0.769, 1, [0.1, 0.769, 0.769]), 2, 2) == float("inf")
 
 
 @pytest.mark.parametrize("what", ["RuntimeError", "KeyError", "OSError"])
