@@ -96,6 +96,21 @@ def test_a_task_on_which_it_could_not_be_trained_is_lost() -> None:
     assert "it could not be trained on task-2, which counts as behind" in summary.claims()[0]
 
 
+def test_an_entry_is_compared_under_its_own_schedule() -> None:
+    entries = [study("adam", LOW), study("adam", HIGH, "linear"), study("sgd", LOW), study("sgd", HIGH, "linear")]
+    found = {f"task-{i} family-{i}": entries for i in range(2)}
+    summary = Summary(studies(found), PROTOCOL, EvaluationConfig(("a",), ("a",), reference="adam"), {})
+    wins = {(one["optimizer"], one["schedule"]): (one["wins"], one["ties"]) for one in summary.wins()}
+    assert wins == {("adam", "linear"): (2, 0), ("sgd", "constant"): (0, 2), ("sgd", "linear"): (0, 2)}
+    assert [claim.split(",")[0] for claim in summary.claims()[:3]] == [
+        *("adam under linear against adam", "sgd against adam", "sgd under linear against adam under linear")
+    ]
+    shown = {(row["optimizer"], row["schedule"]): row["against"] for row in summary.rows()}
+    assert shown["adam", "constant"] is None
+    assert shown["sgd", "linear"]["reference_schedule"] == "linear"
+    assert summary.content({})["protocol"]["reference"] == "adam under the same schedule"
+
+
 def test_the_best_of_a_diverged_child_is_the_worst() -> None:
     measure = Measure(TASK, "accuracy")
     assert measure.best(child(None, 1, [0.1, 0.9])) == 0.0
