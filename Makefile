@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 CODE := search_space controllers neuropt tests
 
-.PHONY: help search test test-all check lint types format constraints clean
+.PHONY: help search test test-all fast-tests slow-tests check lint types format constraints clean
 
 help:  ## list what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,8 +24,11 @@ search: $(VENV)/.installed  ## install, and run the default search to its end (R
 test: check  ## install, then format, lint, types and tests, as CI runs them
 	$(BIN)/pytest -m "not slow"
 
-test-all: check  ## the same with the slow tests
-	$(BIN)/pytest
+test-all: check  ## the same with the slow tests, fast and slow ones side by side
+	$(MAKE) --no-print-directory --jobs 2 --output-sync=target fast-tests slow-tests
+
+fast-tests slow-tests: %-tests: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "$(if $(filter fast,$*),not slow,slow)"
 
 check: lint types
 

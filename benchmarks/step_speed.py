@@ -1,6 +1,6 @@
 """How long an optimizer's step takes: rules in their three forms, hand-coded optimizers, torch's own, and the memory that must move.
 
-    python benchmarks/step_speed.py                                                # 10 million parameters, everything: about 20 minutes
+    python benchmarks/step_speed.py                                                # 10 million parameters, everything: an hour
     python benchmarks/step_speed.py --parameters 5000 1000000 --rules adam powersign
     python benchmarks/step_speed.py --parameters 100000000 --forms fused --optimizers --layouts few
 

@@ -143,15 +143,16 @@ def _existing(text: str) -> Path | None:
 
 def _read(path: Path) -> NamedRule:
     from neuropt.exporting import from_json
-    from neuropt.exporting.reading import named_after, read_text, rule_in
+    from neuropt.exporting.reading import named_after, provenance_in, read_text, rule_in
 
     content = read_text(path)
     try:
         if content.lstrip().startswith("{"):
             rule, provenance = from_json(content)
             return NamedRule(rule, provenance.name or path.stem, provenance=provenance)
-        rule = rule_in(content) if path.suffix == ".py" else parse_rule(content)
-        return NamedRule(rule, path.stem)
+        if path.suffix == ".py":
+            return NamedRule(rule_in(content), path.stem, provenance=provenance_in(content))
+        return NamedRule(parse_rule(content), path.stem)
     except ValueError as error:
         raise named_after(path, error) from None
 

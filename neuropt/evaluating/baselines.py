@@ -15,6 +15,7 @@ from typing import Any
 from neuropt.evaluating.config import EvaluationConfig, read_fields
 from neuropt.evaluating.contenders import find_contender
 from neuropt.evaluating.ladders import Ladder
+from neuropt.evaluating.measure import five_digits
 from neuropt.evaluating.protocol import Protocol, Study
 from neuropt.evaluating.tuning import Trial, Tuning
 from neuropt.tasks.task import Task
@@ -117,7 +118,7 @@ def _child(child: Child, curve: bool) -> list[Any]:
 
 
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else float(f"{value:.5g}")
+    return None if value is None else five_digits(value)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------------------

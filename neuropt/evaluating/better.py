@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from neuropt.evaluating.contenders import Contender
-from neuropt.evaluating.evidence import seen
+from neuropt.evaluating.evidence import seen, unknown
 from neuropt.evaluating.protocol import Protocol, Study
 from neuropt.tasks.task import Task
 
@@ -27,6 +27,8 @@ def missing(contender: Contender, studies: Sequence[tuple[Task, Sequence[Study]]
     used = set(contender.used_seeds) & {*protocol.tune_seeds, *protocol.report_seeds}
     if used or set(protocol.tune_seeds) & set(protocol.report_seeds):
         reasons.append("fresh seeds: some of the report were used in tuning or in the search that found it")
+    if strange := unknown(contender):
+        reasons.append(f"held-out tasks: its search saw {', '.join(strange)}, whose family is not known here")
     others = [task for task, _ in studies if seen(contender, task) is None]
     if len(others) < LEAST_TASKS:
         reasons.append(

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 
 from neuropt.evaluating.grafting import grafted, read_pair
+from neuropt.evaluating.origin import origin
 from neuropt.evaluating.settings import check_axes, read_settings
 from neuropt.evaluating.tuning import Axis, Hyperparameters
 from neuropt.finding import find_rule
 from neuropt.optimizers.catalogue import NamedOptimizer, named_optimizers
 from neuropt.optimizers.named_schedules import CONSTANT
-from neuropt.searching.run_folder import run_config
-from neuropt.searching.source import searched_on
 from neuropt.tasks.task import Task
 from neuropt.training.train import is_batched
 from neuropt.training.work import Job
@@ -130,10 +129,8 @@ def find_contender(text: str | Rule) -> Contender:
         return _with_settings(text, *settings)
     found = find_rule(text)
     name = found.name or one_line(found.rule)
-    if found.run is None:
-        return Contender(name, found.rule)
-    task, seeds = searched_on(run_config(found.run))
-    return Contender(name, found.rule, None, frozenset({task}), seeds)
+    searched, seeds = origin(found)
+    return Contender(name, found.rule, None, searched, seeds)
 
 
 def _with_settings(text: str, name: str, axes: tuple[Axis, ...]) -> Contender:

@@ -144,7 +144,7 @@ class Study:
             tune_seeds=len(protocol.tune_seeds),
             n=len(self.report),
             diverged=sum(child.status != "trained" for child in self.report),
-            searched=task.typed in self.contender.searched,
+            searched=bool(self.contender.searched & {task.name, task.typed}),
             failure=self.failure,
             schedule=self.schedule,
             **(dict.fromkeys(NUMBERS) if self.failure is not None else spreads(self.report, task)),

@@ -71,7 +71,7 @@ def _numbers(entry: Entry) -> Json:
         return dict.fromkeys((*NUMBERS, *TEST))
     children, measure = entry.study.report, entry.measure
     middle = iqm_interval(entry.finals) or (None, None)
-    bests = [value for child in children if (value := measure.best(child)) is not None]
+    bests = [value for child in children if (value := measure.best(child)) is not None]  # the worst where it diverged
     losses = [child.loss if child.loss is not None else entry.task.loss_bound for child in children]
     found: Json = asdict(spread(entry.finals)) | {
         "iqm": interquartile_mean(entry.finals),

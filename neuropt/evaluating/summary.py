@@ -61,10 +61,15 @@ class Summary:
         """Return an entry that has results, or None."""
         return next((e for e in self.of(task) if e.key == key and not e.failed), None)
 
+    def _beside(self, key: Key) -> Key:
+        """Return what an entry is compared with: the reference under its schedule, so that no optimizer is credited with a schedule."""
+        same = self.reference[0], key[1]
+        return same if same != key and same in self.keys else self.reference
+
     def _against(self, key: Key) -> dict[str, Against]:
         pairs = {}
         for task in self.tasks:
-            one, other = self.entry(task.name, key), self.entry(task.name, self.reference)
+            one, other = self.entry(task.name, key), self.entry(task.name, self._beside(key))
             if one is not None and other is not None:
                 pairs[task.name] = one.merits, other.merits
         return compare_on_tasks(pairs)
@@ -82,7 +87,7 @@ class Summary:
                     self.config.consecutive,
                     self.costs.get((task.name, entry.key[0])),
                     self.against.get(entry.key, {}).get(task.name),
-                    self.reference,
+                    self._beside(entry.key),
                 )
                 for entry, rank in zip(entries, task_ranks(entries), strict=True)
             ]
@@ -162,6 +167,11 @@ class Summary:
             found.append(head | {"k": list(range(1, len(values) + 1)), "value": values})
         return found
 
+    def _failed(self, key: Key) -> list[str]:
+        """Return the tasks that are evidence, on which an entry has no result although the reference has."""
+        other = self._beside(key)
+        return [t for t in self.evidence if self.entry(t, key) is None and self.entry(t, other) is not None]
+
     def wins(self) -> list[Json]:
         """Return on how many tasks each entry is shown to be ahead of the reference, and behind."""
         found: list[Json] = []
@@ -170,26 +180,29 @@ class Summary:
             ahead = sum(one.shown and one.ahead for one in counted.values())
             behind = sum(one.shown and not one.ahead for one in counted.values())
             ties = len(counted) - ahead - behind
+            failed = len(self._failed(key))
             head = {"optimizer": key[0], "schedule": key[1], "wins": ahead, "ties": ties}
             impossible = sum(not one.possible for one in counted.values())
-            found.append(head | {"losses": behind, "tasks": len(counted), "impossible": impossible})
+            tasks = len(counted) + failed
+            found.append(head | {"losses": behind + failed, "tasks": tasks, "impossible": impossible, "failed": failed})
         return found
 
     def claims(self) -> list[str]:
         """Return sentences, every one with its n."""
         found = []
         for key, counts in zip(self.against, self.wins(), strict=True):
+            other = label(self._beside(key))
             if not counts["tasks"]:
-                found.append(f"{label(key)} against {label(self.reference)}: n = 0, no task here is evidence for both.")
+                found.append(f"{label(key)} against {other}: n = 0, no task here is evidence for both.")
                 continue
-            if counts["tasks"] == 1:
+            if counts["tasks"] == 1 and not counts["failed"]:
                 (task,) = set(self.against[key]) & set(self.evidence)
-                found.append(self.against[key][task].words(label(key), label(self.reference), task) + ".")
+                found.append(self.against[key][task].words(label(key), other, task) + ".")
                 continue
             found.append(
-                f"{label(key)} against {label(self.reference)}, n = {counts['tasks']} tasks that are evidence, "
+                f"{label(key)} against {other}, n = {counts['tasks']} tasks that are evidence, "
                 f"{self.config.seeds} seeds each: ahead on {counts['wins']}, behind on {counts['losses']}, "
-                f"no difference shown on {counts['ties']}{_unable(counts['impossible'])}."
+                f"no difference shown on {counts['ties']}{_unable(counts['impossible'])}{_lost(self._failed(key))}."
             )
         if (ranks := self.ranks()) is not None:
             found.append(ranks["words"])
@@ -231,7 +244,9 @@ class Summary:
             "schedules": list(self.protocol.schedules),
             "evaluations": self.protocol.evaluations,
             "consecutive": self.config.consecutive,
-            "reference": label(self.reference),
+            "reference": f"{self.reference[0]} under the same schedule"
+            if len({schedule for _, schedule in self.keys}) > 1
+            else label(self.reference),
             "profile": self.config.profile,
         }
 
@@ -253,6 +268,10 @@ class Summary:
 
 def _unable(tasks: int) -> str:
     return f", on {tasks} of which so few unequal pairs can never show one" if tasks else ""
+
+
+def _lost(tasks: Sequence[str]) -> str:
+    return f"; it could not be trained on {', '.join(tasks)}, which counts as behind" if tasks else ""
 
 
 def _optimizer(contender: Contender) -> Json:

@@ -9,14 +9,17 @@ Every Python target writes the rule as it was given under `w <- w - lr * u, wher
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from pathlib import Path
 
 from neuropt.exporting.json_file import from_json
+from neuropt.exporting.provenance import Provenance
 from search_space import Rule, RuleError, parse_rule
 
 MAX_BYTES = 200_000
 FIRST_LINE = "w <- w - lr * u, where\n\n"
+_FACT = re.compile(r"^[ #]*(?P<label>name|run|seed|task):[ ]+(?P<fact>\S.*?)[ ]*$", re.ASCII | re.MULTILINE)
 
 
 def from_export(path_or_text: str | Path) -> Rule:
@@ -54,6 +57,18 @@ def rule_in(text: str) -> Rule:
         ValueError: it is no export to JSON or Python.
     """
     return from_json(text)[0] if text.lstrip().startswith("{") else _of_python(text)
+
+
+def provenance_in(text: str) -> Provenance | None:
+    """Return where a rule was searched for, as the docstring of an export to Python says it; None where it says nothing of a search."""
+    head = text.partition(FIRST_LINE)[0]
+    facts = {match["label"]: match["fact"] for match in _FACT.finditer(head)}
+    if "task" not in facts:
+        return None
+    seed = facts.get("seed", "")
+    return Provenance(
+        name=facts.get("name"), run=facts.get("run"), seed=int(seed) if seed.isdecimal() else None, task=facts["task"]
+    )
 
 
 def read_text(path: Path) -> str:

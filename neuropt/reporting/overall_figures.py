@@ -28,7 +28,7 @@ def ranks_figure(data: EvaluationData) -> Figure | None:
     if reach is not None:
         trace["error_x"] = {"type": "constant", "value": reach / 2, "thickness": 2, "width": 0, "color": "@1/0.55"}
     layout: Layout = {
-        "xaxis": {"title": "mean rank, 1 is best", "range": [0.6, len(ordered) + 0.4], "tickformat": "d"},
+        "xaxis": {"title": "mean rank, 1 is best", "range": [0.6, len(ordered) + 0.4], "tickformat": ".3~g"},
         "yaxis": {
             "tickvals": list(range(len(ordered))),
             "ticktext": [data.label(entry) for entry, _, _ in ordered],
@@ -40,7 +40,7 @@ def ranks_figure(data: EvaluationData) -> Figure | None:
     bars = (
         f"Bars reach half the critical difference ({reach:.3g}) to both sides: where two bars overlap, no difference is shown."
         if reach is not None
-        else "There is no critical difference for so few tasks, so no difference is shown."
+        else "There is no critical difference, of more than 40 entries or where all are alike, so no difference is shown."
     )
     return Figure(
         name="ranks",

@@ -36,6 +36,11 @@ def known_strings(config: SearchConfig, space: SearchSpace) -> list[Known]:
     return known
 
 
+def begun_from(config: SearchConfig) -> list[tuple[str, Path | None]]:
+    """Return the names that a search begins from, each with the folder where it is that of a run."""
+    return [(name, _run(name)) for name in _names(config.warm_start or "")]
+
+
 def named_strings(names: str, space: SearchSpace) -> list[Known]:
     """Return the strings of named rules; commas between.
 

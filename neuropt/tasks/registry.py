@@ -100,7 +100,15 @@ def load_task_data(task: Task, data_dir: Path | str | None = None) -> TaskData:
 
 def load_unchecked(task: Task, data_dir: Path | str | None = None) -> TaskData:
     """Return the same without a look at model and loss: for a guard, which runs no code of a task but this."""
-    data = _load(task.load, resolve_data_dir(data_dir))
+    try:
+        data = _load(task.load, resolve_data_dir(data_dir))
+    except ValueError:
+        raise
+    except Exception as error:
+        if any(task.load is shipped.load for shipped in SHIPPED):
+            raise
+        said = f"Task(load=...) of {task.name} raised {type(error).__name__}: {error}".split("\n")[0]
+        raise ValueError(said) from error
     if not isinstance(data, TaskData):
         raise ValueError(f"Task(load=...) of {task.name} must return a TaskData, but returned a {type(data).__name__}.")
     return data

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SUFFIX = ".py"
 NAME_PREFIX = "neuropt_task_file_"
 
+_families: dict[str, str] = {}
+
 
 def is_task_file(text: str) -> bool:
     """Whether a task is given by a file rather than by a name.
@@ -51,7 +53,14 @@ def load_task_file(text: str) -> Task:
     from neuropt.tasks.task import Source
 
     content, path, name = _content(text)
-    return task_of_source(Source(str(path), name, content))
+    task = task_of_source(Source(str(path), name, content))
+    _families[task.typed] = task.family
+    return task
+
+
+def families_of_files() -> dict[str, str]:
+    """Return the family of each task of a file that was loaded in this process, by `path/to/task.py:NAME`."""
+    return dict(_families)
 
 
 def task_of_source(source: Source, steps: int | None = None) -> Task:
@@ -89,7 +98,7 @@ def _run(path: str, text: str) -> ModuleType:
     sys.modules[module.__name__] = module  # where dataclasses and pickle look for it
     try:
         exec(compile(text, path, "exec"), module.__dict__)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[module.__name__]
         raise ValueError(f"task file {path} raised {type(error).__name__}: {error}".split("\n")[0]) from error
     return module

@@ -45,6 +45,24 @@ def test_the_signed_rank_test_with_ties_by_hand() -> None:
     assert signed_rank_test([1.0, 0.0, 2.0, 7.0], [0.0, 1.0, 0.0, 7.0]) == 0.75
 
 
+def test_accuracies_that_differ_by_as_many_examples_are_tied() -> None:
+    right = np.array(
+        [[281, 290, 292, 280, 286, 291, 280, 282, 279, 287], [281, 288, 288, 281, 287, 289, 281, 283, 280, 286]]
+    )
+    shares = (right.astype(np.float32) / np.float32(300)).astype(np.float64)
+    assert signed_rank_test(*shares.tolist()) == signed_rank_test(*right.astype(float).tolist())
+    # losses keep their order, also beside a child that diverged
+    assert signed_rank_test([1e-5, 3e-5, 1e-5, 100.0], [2e-5, 1e-5, 4e-5, 1e-5]) == signed_rank_test(
+        [1.0, 3.0, 1.0, 9.0], [2.0, 1.0, 4.0, 1.0]
+    )
+
+
+def test_no_profile_of_costs_that_have_no_multiples() -> None:
+    for cost in (0.0, -1.0, math.nan):
+        with pytest.raises(ValueError, match="must be positive"):
+            performance_profile([[cost, 1.0]], [1.0, 2.0])
+
+
 @settings(max_examples=40)
 @given(SAMPLES, st.data())
 def test_the_signed_rank_test_counts_all_signs(values: list[float], data: st.DataObject) -> None:
@@ -148,7 +166,7 @@ def test_the_critical_difference_by_hand() -> None:
     assert friedman(table.tolist()).critical_difference == pytest.approx(1.25, abs=0.005)
 
 
-@pytest.mark.parametrize("entries", [2, 5, 10, 20])
+@pytest.mark.parametrize("entries", [2, 5, 10, 20, 21, 34, 40])
 def test_nemenyis_numbers_are_of_the_studentized_range(entries: int) -> None:
     wanted = stats.studentized_range.ppf(0.95, entries, np.inf) / math.sqrt(2)
     assert NEMENYI[entries - 2] == pytest.approx(wanted, abs=0.0011)
