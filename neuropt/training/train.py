@@ -151,9 +151,8 @@ def cohort_slices(
         rules_together: how many, where it is given: a plain form has no buffer that it could bound.
         side_by_side: whether rules are compared on the way, so that all are under way at once, whatever the form and its cache.
     """
-    if side_by_side:
-        usual = len(rates) or 1
-    else:
+    usual = len(rates) or 1
+    if not side_by_side:
         usual = population_rules(task, max(rates, default=1), seeds) if form == "population" else 1
     return _even_parts(len(rates), usual if form == "plain" else rules_together or usual)
 

@@ -191,7 +191,7 @@ def test_works_that_are_the_same_are_done_once(tmp_path: Path) -> None:
     """Two entries of an evaluation may come to the same child, such as Adam, and AdamW tuned to a decay of 0."""
     ledger = create_ledger(tmp_path / "l")
     g, m = (Work((Job(text, (0.1,)),), (1,), halving=False) for text in ("g", "m"))
-    asked: list[str] = []
+    asked: list[str | None] = []
 
     class Listing(InProcessExecutor):
         """Lists what it is asked to do."""

@@ -77,11 +77,11 @@ def test_a_form_pays_within_what_one_of_the_workers_trains(
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     seconds = 1e-6
     steps = CONFIG.rules * TASK.steps
-    once = 0.5 * steps * seconds  # as long as half of all steps in the plain form: it pays for one process, not for an eighth
+    once = (
+        0.5 * steps * seconds
+    )  # as long as half of all steps in the plain form: it pays for one process, not for an eighth
     slow: dict[str, str | list[float]] = {name: [1.0, 1.0] for name in ("rows", "channels-last")}
-    cache.put(
-        cache_key(TASK, DATA, CHILDREN, CPU, "float32"), slow | {"plain": [0.0, seconds], "batched": [once, 0.0]}
-    )
+    cache.put(cache_key(TASK, DATA, CHILDREN, CPU, "float32"), slow | {"plain": [0.0, seconds], "batched": [once, 0.0]})
     assert with_form(replace(CONFIG, **values), TASK, DATA).form == form
 
 

@@ -77,7 +77,10 @@ def test_the_control_group_goes_on_and_is_compared_with_none() -> None:
 
 
 def test_a_search_that_goes_on_begins_with_the_rungs_of_its_ledger() -> None:
-    known = [ClimbedRule(7, False, 0.1, 0.5, (1 / 12,), (0.5,)), ClimbedRule(8, True, 1.0, 0.9, (1 / 12, 4 / 12), (0.8, 0.8))]
+    known = [
+        ClimbedRule(7, False, 0.1, 0.5, (1 / 12,), (0.5,)),
+        ClimbedRule(8, True, 1.0, 0.9, (1 / 12, 4 / 12), (0.8, 0.8)),
+    ]
     asha = Asha((1, 4), TASK, "accuracy", known)
     assert [decided(asha, "a", 0.4), decided(asha, "b", 0.6)] == ["STOP", "CONTINUE"]
 
