@@ -185,5 +185,8 @@ def no_data(folder: Path | None) -> TaskData:
 
 
 def test_a_worker_without_the_data_says_so() -> None:
-    with pytest.raises(WorkerError, match="cannot train: FileNotFoundError: the data are not here"):
+    with pytest.raises(
+        WorkerError,
+        match=r"cannot train: ValueError: Task\(load=\.\.\.\) of absent raised FileNotFoundError: the data are not here",
+    ):
         start_guard(replace(DIGITS_MLP, name="absent", load=no_data))

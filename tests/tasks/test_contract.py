@@ -141,8 +141,8 @@ def test_first_weights_do_not_reach_the_target(task: Task) -> None:
 @pytest.mark.slow
 def test_a_tuned_optimizer_reaches_the_target(task: Task) -> None:
     data = load_task_data(task)
-    protocol = Protocol((1, 2), (11, 12, 13, 14, 15))
-    contenders = [named(name) for name in ("sgd", "momentum", "rmsprop", "adam")]
+    protocol = Protocol((1, 2), (11, 12, 13, 14, 15), schedules=("constant", "linear"))
+    contenders = [named(name) for name in ("sgd", "momentum", "adam")]
     studies = run_protocol(contenders, task, data, InProcessExecutor(task, data), protocol)
     rows = [study.row(task, protocol) for study in studies]
     assert any(row.validation is not None and task.reaches(row.validation.median) for row in rows)
