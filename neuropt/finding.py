@@ -23,7 +23,7 @@ from search_space import Rule, RuleError, describe_zoo, parse_rule, zoo
 if TYPE_CHECKING:
     from neuropt.evaluating.row import Row
     from neuropt.exporting import Provenance
-    from neuropt.searching.ledger import FoundRule
+    from neuropt.searching.ledger_rows import FoundRule
 
 _OF_A_RUN = re.compile(r"(?P<run>.+):(?P<position>\d{1,9})", re.ASCII | re.DOTALL)
 _LIKE_A_NAME = re.compile(r"[A-Za-z_]\w*([.-]\w+)*", re.ASCII)

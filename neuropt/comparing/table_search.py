@@ -16,7 +16,7 @@ import numpy as np
 
 from controllers import Controller, Known, Outcome, Proposal
 from neuropt.comparing.trace import Ended, Trace
-from neuropt.searching.ledger import ProposalRow, RewardRow
+from neuropt.searching.ledger_rows import ProposalRow, RewardRow
 from neuropt.tables.table import Judgement, Table
 from neuropt.tables.table_source import TableProposer
 

@@ -12,8 +12,9 @@ from typing import Any, get_args
 
 from neuropt.config import Reward, SearchConfig
 from neuropt.evaluating.row import Row
-from neuropt.searching.ledger import Environment, FoundRule, Ledger, open_ledger
+from neuropt.searching.ledger import Ledger, open_ledger
 from neuropt.searching.ledger_file import damaged, speaking
+from neuropt.searching.ledger_rows import Environment, FoundRule
 from neuropt.searching.recorded import finalist_rows
 from neuropt.searching.run_folder import LEDGER, run_config
 from neuropt.searching.status import RunStatus, run_status

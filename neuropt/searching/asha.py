@@ -13,7 +13,7 @@ from ray.tune.result import DEFAULT_METRIC
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from neuropt.config import Reward
-from neuropt.searching.ledger import ClimbedRule
+from neuropt.searching.ledger_rows import ClimbedRule
 from neuropt.searching.ray_worker import RESULT
 from neuropt.searching.rewards import RewardRange, rule_reward
 from neuropt.training.rungs import ETA

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from rich.console import Console
 
-from neuropt.searching.ledger import ProposalRow, RewardRow
+from neuropt.searching.ledger_rows import ProposalRow, RewardRow
 from neuropt.searching.progress import Progress
 
 

@@ -17,8 +17,9 @@ from controllers import Controller
 from neuropt.config import Reward, SearchConfig
 from neuropt.searching.executor import Trial
 from neuropt.searching.fidelity import is_control
-from neuropt.searching.ledger import Event, Ledger, ProposalRow, RewardRow
+from neuropt.searching.ledger import Ledger
 from neuropt.searching.ledger_file import LedgerError, damaged
+from neuropt.searching.ledger_rows import Event, ProposalRow, RewardRow
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange, reward_of, rule_reward

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from neuropt.searching.ledger import ProposalRow, RewardRow
+from neuropt.searching.ledger_rows import ProposalRow, RewardRow
 
 PLAIN_EVERY = 10.0
 """Seconds between two lines where the output is no terminal."""

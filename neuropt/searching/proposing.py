@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from controllers import Controller, Outcome, Proposal
-from neuropt.searching.ledger import ProposalRow, RewardRow
+from neuropt.searching.ledger_rows import ProposalRow, RewardRow
 from search_space import Rule, Screening, SearchSpace, Trajectory, negate
 from search_space.graph import Node, rule_graph
 from search_space.identity import identify_node

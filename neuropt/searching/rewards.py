@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Protocol
 
 from neuropt.config import Reward
-from neuropt.searching.ledger import RewardRow
+from neuropt.searching.ledger_rows import RewardRow
 from neuropt.training.children import Child
 from neuropt.training.work import Trained
 

@@ -13,7 +13,8 @@ import torch
 
 from controllers import Controller
 from neuropt.config import SearchConfig, read_config
-from neuropt.searching.ledger import FoundRule, open_ledger
+from neuropt.searching.ledger import open_ledger
+from neuropt.searching.ledger_rows import FoundRule
 from neuropt.writing import new_name, whole_file
 
 RUNS = Path("runs")

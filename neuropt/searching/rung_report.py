@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from neuropt.searching.ledger import ClimbedRule
+from neuropt.searching.ledger_rows import ClimbedRule
 
 LEAST = 3
 """So many rules make a correlation; with two it is 1 or -1 whatever they are."""

@@ -16,7 +16,8 @@ from neuropt.config import SearchConfig
 from neuropt.evaluating.row import Row
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.executor import Executor
-from neuropt.searching.ledger import FoundRule, Ledger
+from neuropt.searching.ledger import Ledger
+from neuropt.searching.ledger_rows import FoundRule
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange
 from search_space import SearchSpace

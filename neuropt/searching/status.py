@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from neuropt.searching.ledger import FoundRule, open_ledger
+from neuropt.searching.ledger import open_ledger
+from neuropt.searching.ledger_rows import FoundRule
 from neuropt.searching.run_folder import CONTROLLER, LEDGER, LOCK, run_config
 from neuropt.searching.rung_report import RungReport, report_rungs
 

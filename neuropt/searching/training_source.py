@@ -18,7 +18,8 @@ from neuropt.searching.executor import Executor, InProcessExecutor
 from neuropt.searching.facts import run_facts
 from neuropt.searching.fidelity import check_competition
 from neuropt.searching.forming import trained_form, with_form
-from neuropt.searching.ledger import FoundRule, Ledger
+from neuropt.searching.ledger import Ledger
+from neuropt.searching.ledger_rows import FoundRule
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange, reward_of
 from neuropt.searching.trial_size import with_trial_size

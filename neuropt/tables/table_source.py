@@ -20,7 +20,8 @@ from neuropt.evaluating.row import Row, ordered
 from neuropt.evaluating.statistics import spread
 from neuropt.searching.executor import Engine, Executor, Trial
 from neuropt.searching.facts import versions
-from neuropt.searching.ledger import FoundRule, Ledger, ProposalRow
+from neuropt.searching.ledger import Ledger
+from neuropt.searching.ledger_rows import FoundRule, ProposalRow
 from neuropt.searching.proposing import Proposer
 from neuropt.searching.rewards import RewardRange, reward_of
 from neuropt.searching.source import TABLE

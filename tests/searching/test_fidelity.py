@@ -20,7 +20,8 @@ from neuropt.config import SearchConfig
 from neuropt.searching.fidelity import halving, is_control
 from neuropt.searching.guard import Guard
 from neuropt.searching.guard_process import GO_ON, STOP
-from neuropt.searching.ledger import ClimbedRule, open_ledger
+from neuropt.searching.ledger import open_ledger
+from neuropt.searching.ledger_rows import ClimbedRule
 from neuropt.searching.limits import Limits
 from neuropt.searching.run_folder import best_rules
 from neuropt.searching.rung_report import report_rungs, rung_lines, spearman

@@ -4,14 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from neuropt.searching.ledger import (
-    Ledger,
-    ProposalRow,
-    RewardRow,
-    create_ledger,
-    open_ledger,
-)
+from neuropt.searching.ledger import Ledger, create_ledger, open_ledger
 from neuropt.searching.ledger_file import SCHEMA_VERSION, LedgerError
+from neuropt.searching.ledger_rows import ProposalRow, RewardRow
 from neuropt.training.children import Child
 
 

@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from neuropt.searching.ledger import ProposalRow, RewardRow
+from neuropt.searching.ledger_rows import ProposalRow, RewardRow
 from neuropt.searching.progress import Progress
 
 RULE = ProposalRow(0, (0,), "g", "key", "new", None, None, False, 1.0)

@@ -12,7 +12,8 @@ import pytest
 
 from neuropt.config import SearchConfig
 from neuropt.searching.asha import Asha
-from neuropt.searching.ledger import ClimbedRule, open_ledger
+from neuropt.searching.ledger import open_ledger
+from neuropt.searching.ledger_rows import ClimbedRule
 from neuropt.searching.ray_worker import RESULT
 from neuropt.searching.run_folder import best_rules
 from neuropt.searching.search import run_search

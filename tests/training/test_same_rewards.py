@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from neuropt.searching.ledger import RewardRow
+from neuropt.searching.ledger_rows import RewardRow
 from neuropt.searching.rewards import rule_reward
 from neuropt.training.learning_rates import SCALED
 from neuropt.training.train import train_rules
