@@ -163,14 +163,17 @@ class Started:
         self.executor: Executor | None = None
 
     def search(self, engine: Engine) -> None:
-        """An evaluation has works only."""
-        raise NotImplementedError
+        """Run the engine's trials."""
+        self._started().search(engine)
 
     def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
         """Do the works."""
         if works:
-            self.executor = self.executor or self.start()
-            yield from self.executor.map(works)
+            yield from self._started().map(works)
+
+    def _started(self) -> Executor:
+        self.executor = self.executor or self.start()
+        return self.executor
 
     def close(self) -> None:
         """Give back what was started."""

@@ -47,7 +47,7 @@ TIMELESS = (
 )
 
 
-def costs_its_own_rule_alone(guard: Guard, fault: Callable[[], None], reason: str) -> None:
+def assert_it_costs_its_own_rule_alone(guard: Guard, fault: Callable[[], None], reason: str) -> None:
     work = Work((job(None), job(fault), Job("0.2 * g", (1.0,))), (3, 4), halving=False)
     fine = replace(work, jobs=(work.jobs[0], work.jobs[2]))
     done = guard.train(work)
@@ -58,14 +58,14 @@ def costs_its_own_rule_alone(guard: Guard, fault: Callable[[], None], reason: st
 
 @pytest.mark.parametrize(("fault", "reason"), TIMELESS, ids=lambda value: getattr(value, "__name__", ""))
 def test_a_fault_costs_its_own_rule_alone(guard: Guard, fault: Callable[[], None], reason: str) -> None:
-    costs_its_own_rule_alone(guard, fault, reason)
+    assert_it_costs_its_own_rule_alone(guard, fault, reason)
 
 
 @pytest.mark.parametrize("fault", [faults.sleep, faults.loop_in_c])
 def test_a_child_without_end_costs_its_own_rule_alone(fault: Callable[[], None]) -> None:
     guard = Guard(FAULTY, FAULTY_DATA, HURRIED)
     try:
-        costs_its_own_rule_alone(guard, fault, r"took longer than 0\.8 s, 0\.4 s a child")
+        assert_it_costs_its_own_rule_alone(guard, fault, r"took longer than 0\.8 s, 0\.4 s a child")
     finally:
         guard.close()
 

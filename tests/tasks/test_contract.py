@@ -105,7 +105,7 @@ def short_children(task: Task, form: str) -> list[Child]:
     return [child for row in found[0] for child in row]
 
 
-def same_in(task: Task, forms: list[str]) -> None:
+def assert_same_in(task: Task, forms: list[str]) -> None:
     expected = short_children(task, "plain")
     assert all(child.status == "trained" for child in expected)
     for form in forms:
@@ -117,13 +117,15 @@ def same_in(task: Task, forms: list[str]) -> None:
 
 
 def test_every_form_gives_the_numbers_of_the_plain_one(task: Task) -> None:
-    same_in(task, [form for form in possible_forms(task, load_task_data(task)) if form not in ("plain", "compiled")])
+    assert_same_in(
+        task, [form for form in possible_forms(task, load_task_data(task)) if form not in ("plain", "compiled")]
+    )
 
 
 @pytest.mark.slow
 def test_compiled_passes_give_the_numbers_of_plain_ones(task: Task) -> None:
     assert "compiled" in possible_forms(task, load_task_data(task))
-    same_in(task, ["compiled"])
+    assert_same_in(task, ["compiled"])
 
 
 def test_children_are_deterministic(task: Task) -> None:
