@@ -23,9 +23,10 @@ def measure_of(task: TaskFacts) -> Measure:
     return LOSS if task.metric == "loss" else Measure(task.metric.replace("_", " "))
 
 
-def is_log(task: TaskFacts, values: Sequence[float]) -> bool:
-    """Whether an axis of a task's metric is logarithmic: losses that span decades."""
-    return not task.higher_is_better and spans_decades(values)
+def metric_axis(task: TaskFacts, values: Sequence[float]) -> dict[str, str]:
+    """Return the axis of a task's validation metric; it is logarithmic for losses that span decades."""
+    is_log = not task.higher_is_better and spans_decades(values)
+    return {"title": f"validation {measure_of(task).axis}"} | ({"type": "log"} if is_log else {})
 
 
 def entries_of(data: EvaluationData, task: str) -> list[Entry]:
@@ -122,7 +123,7 @@ def _band_traces(
 
 
 def _curve_layout(task: TaskFacts, axis: str, values: Sequence[float]) -> Layout:
-    y = {"title": f"validation {measure_of(task).axis}"} | ({"type": "log"} if is_log(task, values) else {})
+    y = metric_axis(task, values)
     return {"xaxis": {"title": "steps" if axis == "steps" else "seconds of training"}, "yaxis": y}
 
 

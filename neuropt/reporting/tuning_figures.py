@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
 from neuropt.reporting.blocks import Figure, Line, Trace, View
-from neuropt.reporting.evaluation_figures import SHOWN, entries_of, is_log, measure_of, style
+from neuropt.reporting.evaluation_figures import SHOWN, entries_of, measure_of, metric_axis, style
 from neuropt.reporting.evaluation_records import ChildRow, Entry, EvaluationData, TaskFacts
 
 BASIN = 0.01
@@ -84,7 +84,7 @@ def rates_figure(data: EvaluationData) -> Figure | None:
         values = [v for _, sweep in lines for v, _, _ in sweep.values() if v is not None]
         floor = (min if task.higher_is_better else max)(values, default=0.0)
         traces = [t for i, (e, sweep) in enumerate(lines) for t in _sweep_traces(data, task, e, sweep, i, floor)]
-        y = {"title": f"validation {measure_of(task).axis}"} | ({"type": "log"} if is_log(task, values) else {})
+        y = metric_axis(task, values)
         x = {"title": "learning rate", "type": "log", "dtick": 1, "exponentformat": "power"}
         views.append(View(traces, {"xaxis": x, "yaxis": y}, (name,)))
         for e, sweep in lines:
@@ -181,7 +181,7 @@ def budget_figure(data: EvaluationData) -> Figure | None:
             }
             for i, entry in enumerate(ordered)
         ]
-        y = {"title": f"validation {measure_of(task).axis}"} | ({"type": "log"} if is_log(task, values) else {})
+        y = metric_axis(task, values)
         views.append(View(traces, {"xaxis": {"title": "trials of tuning", "tickformat": "d"}, "yaxis": y}, (name,)))
         for entry in ordered:
             head: Line = {"task": name, "optimizer": entry[0], "schedule": entry[1]}
