@@ -35,9 +35,14 @@ def evaluation_page(data: EvaluationData) -> Page:
             ),
             Section("tuning", "Tuning", _present(rates_figure(data), tuning_table(data), budget_figure(data))),
             Section("cost", "Cost", [cost_table(data)]),
+            Section("sentences", "Every claim in words", [Text(data.claims, points=True)] if _many(data) else []),
             Section("provenance", "Provenance", _provenance(data)),
         ),
     )
+
+
+FEW = 12
+"""Claims that stand first on the page."""
 
 
 def _present(*blocks: Block | None) -> list[Block]:
@@ -84,9 +89,17 @@ def _highlights(data: EvaluationData, optimizers: list[str]) -> list[Fact]:
     return facts
 
 
+def _many(data: EvaluationData) -> bool:
+    """Whether the claims are too many to stand first: nobody reads thirty sentences before the first figure."""
+    return len(data.claims) > FEW
+
+
 def _claims(data: EvaluationData) -> list[Block]:
     blocks: list[Block] = []
-    if data.claims:
+    if _many(data):
+        said = f"The table of mean ranks says what each entry won and lost; all {len(data.claims)} sentences stand at the end."
+        blocks.append(Text([data.claims[-1], said]))
+    elif data.claims:
         blocks.append(Text(data.claims, points=True))
     else:
         blocks.append(Text(["Nothing is claimed from these data."]))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from neuropt.reporting.blocks import Page, Table
+from neuropt.reporting.blocks import Page, Table, Text
 from neuropt.reporting.evaluation_data import read_evaluation
 from neuropt.reporting.evaluation_records import ChildRow, TaskFacts
 from neuropt.reporting.report import page_of, write_report
@@ -176,6 +176,20 @@ def test_claims_come_first_and_what_better_would_need_with_them(evaluation: Writ
     assert words.index(claim) < words.index("Mean ranks")
     assert "No entry is called better here: RMSProp(0.99) was not compared." in words
     assert "neuropt evaluate adamw lion sgd --out comparison" in words
+
+
+def test_many_claims_stand_at_the_end_and_the_one_over_all_tasks_first(tmp_path: Path) -> None:
+    written = write_evaluation(tmp_path / "many")
+    claims = [f"entry {i} is not shown to differ (n = 8)" for i in range(12)] + [
+        "the entries do not all rank alike (n = 2)"
+    ]
+    (written.folder / "summary.json").write_text(json.dumps(written.summary | {"claims": claims}), encoding="utf-8")
+    sections = {section.name: section for section in page_of(written.folder).sections}
+    first, last = (sections[name].blocks[0] for name in ("claims", "sentences"))
+    assert isinstance(first, Text)
+    assert isinstance(last, Text)
+    assert first.sentences[0] == claims[-1]
+    assert list(last.sentences) == claims
 
 
 def test_one_schedule_and_one_task_need_no_column_and_no_heat_map(tmp_path: Path) -> None:
