@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from neuropt.evaluating.against import ALPHA
 from neuropt.evaluating.better import DECAYING, is_rmsprop, is_tuned_adamw, missing
@@ -11,6 +12,7 @@ from neuropt.evaluating.entries import Entry, Key, entries_of, label
 from neuropt.evaluating.evidence import seen
 from neuropt.evaluating.grafting import read_pair
 from neuropt.evaluating.protocol import Protocol, Study
+from neuropt.statistics.holm import holm
 from neuropt.statistics.improvement import improvement
 from neuropt.statistics.wilcoxon import signed_rank_test
 from neuropt.tasks.task import Task
@@ -20,15 +22,24 @@ Studies = Sequence[tuple[Task, Sequence[Study]]]
 
 
 def verdicts(studies: Studies, protocol: Protocol, contenders: Sequence[Contender]) -> list[str]:
-    """Return one sentence for each contender that is new: a rule that a search found, or somebody's own."""
+    """Return one sentence for each contender that is new: a rule that a search found, or somebody's own.
+
+    Where several entries are new, their p-values are corrected for being several (Holm).
+    """
     new = [c for c in contenders if c.optimizer is None and c.name not in zoo() and read_pair(c.name) is None]
+    lacking = {contender.name: missing(contender, studies, protocol) for contender in new}
+    compared = {
+        (c.name, key): _compared(key, studies, protocol)
+        for c in new
+        if not lacking[c.name]
+        for key in _keys(c, studies)
+    }
+    corrected = dict(zip(compared, holm([one.p for one in compared.values()]), strict=True))
     found = []
     for contender in new:
-        reasons = missing(contender, studies, protocol)
-        if reasons:
+        if reasons := lacking[contender.name]:
             found.append(f'Whether {contender.name} is "better" is not said; missing: {"; ".join(reasons)}.')
-        else:
-            found += [_verdict(key, studies, protocol) for key in _keys(contender, studies)]
+        found += [compared[at].sentence(corrected[at], len(compared)) for at in compared if at[0] == contender.name]
     return found
 
 
@@ -38,27 +49,44 @@ def _keys(contender: Contender, studies: Studies) -> list[Key]:
     )
 
 
-def _verdict(key: Key, studies: Studies, protocol: Protocol) -> str:
-    """Compare over held-out tasks with every baseline that must be there: signed ranks of how often it improves on each task.
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """An entry against the baselines that must be there.
 
-    All of the tests must hold for the word, so that the largest p is theirs together, without a correction (intersection-union).
+    Args:
+        key: of the entry.
+        others: the baselines.
+        p: the largest of the tests; all of them must hold, so that it is theirs together (intersection-union).
+        ahead: of each of them on average.
+        n: the sample in words.
     """
+
+    key: Key
+    others: Sequence[Key]
+    p: float
+    ahead: bool
+    n: str
+
+    def sentence(self, p: float, entries: int) -> str:
+        """Say whether it is better, by a corrected p."""
+        is_better = "is better than" if self.ahead and p <= ALPHA else "is not shown to be better than"
+        correction = f", Holm over {entries} entries" if entries > 1 else ""
+        named = ", ".join(map(label, self.others))
+        return f"{label(self.key)} {is_better} {named} ({self.n}; signed ranks over tasks, largest p = {p:.3g}{correction})."
+
+
+def _compared(key: Key, studies: Studies, protocol: Protocol) -> _Compared:
+    """Compare over held-out tasks with every baseline that must be there: signed ranks of how often it improves on each task."""
     entries = entries_of(studies, protocol)
     own = {e.task.name: e for e in entries if e.key == key and seen(e.study.contender, e.task) is None}
-    p_values, ahead = {}, True
-    for other in _required(entries):
+    others, largest, ahead = _required(entries), 0.0, True
+    for other in others:
         theirs = {e.task.name: e for e in entries if e.key == other}
         shares = [_share(own[task], theirs.get(task)) for task in own]
-        p_values[other] = signed_rank_test(shares, [0.5] * len(shares))
+        largest = max(largest, signed_rank_test(shares, [0.5] * len(shares)))
         ahead = ahead and sum(shares) > 0.5 * len(shares)
-    worst = max(p_values.values())
     n = f"n = {len(own)} held-out tasks, {len(protocol.report_seeds)} seeds each"
-    named = ", ".join(label(other) for other in p_values)
-    if ahead and worst <= ALPHA:
-        return f"{label(key)} is better than {named} ({n}; signed ranks over tasks, largest p = {worst:.3g})."
-    return (
-        f"{label(key)} is not shown to be better than {named} ({n}; signed ranks over tasks, largest p = {worst:.3g})."
-    )
+    return _Compared(key, others, largest, ahead, n)
 
 
 def _share(one: Entry, other: Entry | None) -> float:

@@ -119,6 +119,20 @@ def test_with_all_of_it_the_word_is_used_with_its_n() -> None:
         assert name in said
 
 
+@pytest.mark.parametrize(("tasks", "word"), [(6, "is not shown to be better than"), (7, "is better than")])
+def test_of_several_new_rules_each_must_be_better_after_a_correction(tasks: int, word: str) -> None:
+    """Six tasks give p = 2 / 2^6 = .031 at least, .062 for two rules; seven give .016, and .031."""
+    yours = replace(MINE, name="yours")
+    those = [*complete()[HELD_OUT[0]], study(yours, HIGH)]
+    found = dict.fromkeys(("digits-mlp vision", *(f"task-{i} family-{i}" for i in range(tasks))), those)
+    said = verdicts(studies(found), PROTOCOL, [MINE, yours])
+    assert [sentence.startswith(f"{name} {word} ") for name, sentence in zip(("mine", "yours"), said, strict=True)] == [
+        True,
+        True,
+    ]
+    assert all("Holm over 2 entries" in sentence for sentence in said)
+
+
 def test_it_is_not_used_where_it_is_not_true() -> None:
     found = {name: [study(MINE, LOW), *those[1:]] for name, those in complete().items()}
     (said,) = verdicts(studies(found), PROTOCOL, [MINE])
