@@ -115,7 +115,7 @@ def test_with_all_of_it_the_word_is_used_with_its_n() -> None:
     assert reasons(complete()) == []
     (said,) = verdicts(studies(complete()), PROTOCOL, [MINE])
     assert said.startswith("mine is better than ")
-    for name in (TUNED, "rmsprop", "momentum under linear", "n = 6 held-out tasks, 10 seeds each"):
+    for name in (TUNED, "rmsprop", "momentum under linear", "n = 6 held-out tasks of 6 families, 10 seeds each"):
         assert name in said
 
 
@@ -144,6 +144,19 @@ def test_it_is_not_used_where_one_task_of_six_says_the_opposite() -> None:
     (said,) = verdicts(studies(found), PROTOCOL, [MINE])
     assert said.startswith("mine is not shown to be better than ")
     assert "n = 6 held-out tasks" in said
+
+
+def test_a_family_that_denies_it_is_not_outvoted_by_tasks_of_another() -> None:
+    """Six tasks of one family for it and one of another slightly against it: W = 1 of seven ranks, p = 2 * 2 / 2^7 = .031."""
+    those = complete()[HELD_OUT[0]]
+    denied = [study(MINE, [value - 0.005 for value in LOW]), *those[1:]]
+    found = {f"task-{i} text": those for i in range(6)} | {"task-6 tabular": denied}
+    (said,) = verdicts(studies(found), PROTOCOL, [MINE])
+    assert said.startswith("mine is not shown to be better than ")
+    assert "n = 7 held-out tasks of 2 families" in said
+    assert "largest p = 0.0312" in said, "over tasks alone it would be called better"
+    agreed = found | {"task-6 tabular": those}
+    assert verdicts(studies(agreed), PROTOCOL, [MINE])[0].startswith("mine is better than ")
 
 
 def only_fixed_adamw() -> Found:
@@ -178,6 +191,12 @@ def five_held_out_tasks() -> Found:
     return {name: those for name, those in complete().items() if name != HELD_OUT[0]}
 
 
+def held_out_tasks_of_one_family() -> Found:
+    return {"digits-mlp vision": complete()[HELD_OUT[0]]} | {
+        f"task-{i} text": those for i, those in enumerate(complete().values())
+    }
+
+
 def all_of_a_family_that_was_searched() -> Found:
     return {f"task-{i} vision": those for i, those in enumerate(complete().values())}
 
@@ -194,6 +213,7 @@ def all_of_a_family_that_was_searched() -> Found:
         (one_with_a_larger_budget, "one budget of tuning for all: there are 9 and 12 trials"),
         (five_held_out_tasks, "held-out tasks: 5 of the 6"),
         (all_of_a_family_that_was_searched, "held-out tasks: 0 of the 7"),
+        (held_out_tasks_of_one_family, "held-out families: all 7 held-out tasks are of one, text"),
     ],
 )
 def test_the_word_is_refused_and_what_is_missing_is_said(found: Callable[[], Found], said: str) -> None:
@@ -237,6 +257,7 @@ def test_a_task_that_the_search_saw_and_its_family_count_neither_in_ranks_nor_in
     assert {wins["tasks"] for wins in content["wins"]} == {6}
     assert [name for name, task in content["tasks"].items() if task["evidence"]] == [n.split()[0] for n in HELD_OUT]
     assert all("n = " in claim or "missing: " in claim for claim in content["claims"])
+    assert "n = 6 tasks that are evidence, of 6 families, 10 seeds each" in content["claims"][0]
 
 
 def test_without_evidence_no_rank_is_claimed() -> None:
