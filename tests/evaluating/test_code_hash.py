@@ -45,7 +45,7 @@ def test_two_copies_are_the_same_code(checkout: Path) -> None:
     ("file", "old", "new"),
     [
         ("neuropt/training/children.py", "RECENT_STEPS = 10", "RECENT_STEPS = 11"),
-        ("neuropt/optimizers/lion.py", "(0.9, 0.99)", "(0.8, 0.99)"),
+        ("neuropt/optimizers/lion.py", "float] = (0.9,", "float] = (0.8,"),
         ("neuropt/compiling/rule_optimizer.py", "import torch", "import torch, math"),
         ("neuropt/tasks/digits.py", '"relu"', '"tanh"'),
         ("neuropt/evaluating/tuning.py", "EXTENSIONS = 2", "EXTENSIONS = 3"),
