@@ -68,7 +68,9 @@ def write_baselines(
     """
     for task, _ in studies:
         if f"{task.name} {CODE}" not in facts:
-            raise BaselineError(f"nobody recorded the code that {task.name} was trained with, so no archive can be made of it")
+            raise BaselineError(
+                f"nobody recorded the code that {task.name} was trained with, so no archive can be made of it"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     fixed = {name: value for name, value in asdict(config).items() if name in SHARED and value is not None}
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fixed.items())

@@ -1,7 +1,7 @@
 """A hash of the code that children come from, since it may change under one version while a version is being made.
 
-Counted is what the code says: comments, docstrings and layout leave the hash as it is. So do modules of `neuropt.tasks` that hold other tasks,
-so that a new task, or another one's target, leaves what is archived of this one valid. Data and first weights have hashes of their own.
+Counted is what the code says: comments, docstrings and layout leave the hash as it is. So do modules of `neuropt.tasks` that hold other
+tasks, so that a new task, or another one's target, leaves what is archived of this one valid. Data and first weights have their own hashes.
 """
 
 from __future__ import annotations

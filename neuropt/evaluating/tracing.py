@@ -139,9 +139,7 @@ def _kept(x: Tensor) -> Tensor:
     return x.detach().to(torch.float64, copy=True).flatten()
 
 
-def trace_child(
-    job: Job, task: Task, data: TaskData, seed: int, schedule: str, evaluations: int
-) -> tuple[Moment, ...]:
+def trace_child(job: Job, task: Task, data: TaskData, seed: int, schedule: str, evaluations: int) -> tuple[Moment, ...]:
     """Train a child and return the step that follows each of its evaluation points but the last.
 
     Args:
@@ -210,9 +208,7 @@ def trace_studies(
             yield Trace(study.contender.name, study.schedule, seed, best.learning_rate, moments)
 
 
-def _trained(
-    job: Job, task: Task, data: TaskData, seed: int, schedule: str, evaluations: int
-) -> tuple[Moment, ...]:
+def _trained(job: Job, task: Task, data: TaskData, seed: int, schedule: str, evaluations: int) -> tuple[Moment, ...]:
     try:
         return trace_child(job, task, data, seed, schedule, evaluations)
     except (ValueError, RuntimeError, TypeError):  # what trains in a buffer only: its row stands without a trace

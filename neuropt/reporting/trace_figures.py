@@ -62,7 +62,9 @@ def _figure(
             continue
         lines = {entry: found[task, entry] for entry in ordered}
         traces = [_trace(data, entry, lines[entry], axis, i) for i, entry in enumerate(ordered)]
-        views.append(View(traces, _layout(axis, column, [v for line in lines.values() for v, _ in line.values()]), (task,)))
+        views.append(
+            View(traces, _layout(axis, column, [v for line in lines.values() for v, _ in line.values()]), (task,))
+        )
         for entry, line in lines.items():
             head: Line = {"task": task, "optimizer": entry[0], "schedule": entry[1]}
             rows += [head | {"step": step, column: middle, "n": n} for step, (middle, n) in line.items()]

@@ -125,6 +125,7 @@ MNIST_MLP = Task(
     batch_size=128,
     steps=100,
     halving=((20, 4), (50, 2)),
+    target=0.9,  # adam 0.9003, rmsprop 0.899, momentum 0.889, sgd 0.878
     download="MNIST, 11 MB",
 )
 

@@ -76,7 +76,9 @@ def test_another_task_may_change_or_come(checkout: Path) -> None:
 
 
 def test_what_a_task_imports_from_another_ones_module_is_its_own(checkout: Path) -> None:
-    assert changed(checkout, "neuropt/tasks/characters.py", "import torch", "import torch, math", "shakespeare-transformer")
+    assert changed(
+        checkout, "neuropt/tasks/characters.py", "import torch", "import torch, math", "shakespeare-transformer"
+    )
     assert not changed(checkout, "neuropt/tasks/characters.py", "import torch", "import torch, math")
 
 

@@ -97,7 +97,7 @@ def test_a_flat_place_has_no_direction_and_a_rate_of_zero_no_length() -> None:
 
 def test_double_precision_is_measured_too() -> None:
     w = torch.nn.Parameter(torch.ones(2, dtype=torch.float64))
-    optimizer, watch = torch.optim.SGD([w], lr=0.5), None
+    optimizer = torch.optim.SGD([w], lr=0.5)
     watch = Watch(optimizer)
     watch.look()
     w.grad = torch.tensor([3.0, 4.0], dtype=torch.float64)
@@ -234,7 +234,7 @@ def test_a_damaged_trace_is_one_clear_line(whole: tuple[Path, Evaluation], tmp_p
     shutil.copytree(whole[0], folder)
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
         connection.execute("UPDATE evaluation_works SET done = ? WHERE work LIKE '{\"trace\"%'", (done,))
-    with pytest.raises(LedgerError, match="is damaged: a recorded trace .* cannot be read"):
+    with pytest.raises(LedgerError, match=r"is damaged: a recorded trace .* cannot be read"):
         evaluate(out=folder, resume=True)
 
 

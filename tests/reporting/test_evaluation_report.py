@@ -295,7 +295,9 @@ def test_several_traced_seeds_are_a_median(tmp_path: Path) -> None:
     assert "n = 3 report seeds, of which this is the median." in parsed(report).words()
 
 
-@pytest.mark.parametrize("kept", [None, "task,optimizer,schedule,seed,learning_rate,step,lr,update_norm,gradient_norm,cosine\n"])
+@pytest.mark.parametrize(
+    "kept", [None, "task,optimizer,schedule,seed,learning_rate,step,lr,update_norm,gradient_norm,cosine\n"]
+)
 def test_what_was_not_traced_is_not_drawn_and_the_report_says_how_to_get_it(tmp_path: Path, kept: str | None) -> None:
     written = write_evaluation(tmp_path / "untraced")
     (written.folder / "traces.csv").unlink()
