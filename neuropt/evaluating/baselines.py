@@ -1,8 +1,8 @@
 """Archived results of tuned optimizers, so that a new rule is compared with them without tuning them again.
 
 An archive is a folder: `protocol.toml` says how all of it was trained, and a JSON file a task holds its hashes, versions and children. It
-stands for a training only where that would come out the same, so it is refused where data, first weights, seeds, budget, versions or the code
-that trains differ.
+stands for a training only where that would come out the same, so it is refused where data, first weights, seeds, budget, versions or
+the code that trains differ.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from neuropt.evaluating.verdict import verdicts
 from neuropt.optimizers.named_schedules import rate_factors
 from neuropt.tasks.task import Task
 from search_space import parse_rule
-from tests.evaluating.written_studies import PROTOCOL, studies, study
+from tests.evaluating.written_studies import PROTOCOL, SEEDS, child, studies, study
 
 # -- a difference that the sample cannot show --------------------------------------------------------------------------------------
 
@@ -61,7 +61,7 @@ def test_a_task_with_few_pairs_may_follow_one_with_many_since_holm_steps_down() 
     assert not any(one.possible or one.shown for one in alike.values())
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=9), min_size=1, max_size=4))
 def test_no_sample_comes_under_what_is_called_its_least(differences: list[list[float]]) -> None:
     found = compare_on_tasks({str(i): (d, [0.0] * len(d)) for i, d in enumerate(differences)})
@@ -264,6 +264,23 @@ def test_without_evidence_no_rank_is_claimed() -> None:
     content = summary({"digits-mlp vision": complete()["digits-mlp vision"]}).content({})
     assert content["ranks"] is None
     assert "Ranks need 2 tasks that are evidence; here is n = 0." in content["claims"]
+
+
+def test_one_task_makes_no_rank_and_no_profile() -> None:
+    found = complete()
+    one, two = (summary({name: found[name] for name in HELD_OUT[:n]}).content({}) for n in (1, 2))
+    assert one["ranks"] is one["profile"] is None
+    assert "Ranks need 2 tasks that are evidence; here is n = 1." in one["claims"]
+    assert two["ranks"]["tasks"] == two["profile"]["tasks"] == 2
+
+
+def test_what_counts_is_the_end_and_not_the_best_on_the_way() -> None:
+    passing = study("adam", LOW)
+    passing.report = tuple(child(value, seed, (0.1, 0.99, value)) for value, seed in zip(LOW, SEEDS, strict=True))
+    rows = summary({HELD_OUT[0]: [passing, study("rmsprop", [value + 0.001 for value in LOW])]}).rows()
+    assert [(row["optimizer"], row["rank"]) for row in rows] == [("rmsprop", 1.0), ("adam", 2.0)]
+    assert (rows[1]["median"], rows[1]["best_median"]) == pytest.approx((0.845, 0.99))
+    assert rows[1]["against"]["losses"] == 10
 
 
 def test_diverged_children_have_the_worst_rank_and_stay_in_n() -> None:
