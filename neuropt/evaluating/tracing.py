@@ -217,9 +217,9 @@ def _trained(job: Job, task: Task, data: TaskData, seed: int, schedule: str, eva
 
 def _work(job: Job, schedule: str, seed: int, evaluations: int) -> str:
     """Return the work as the ledger knows it; none of children has this shape."""
-    values = {"rule": job.rule, "optimizer": job.optimizer, "learning_rate": job.learning_rates[0]}
-    values |= {"hyperparameters": dict(job.hyperparameters)}
-    return json.dumps({"trace": values, "schedule": schedule, "seed": seed, "evaluations": evaluations})
+    named = {"rule": job.rule, "optimizer": job.optimizer}
+    values = {"learning_rate": job.learning_rates[0], "hyperparameters": dict(job.hyperparameters)}
+    return json.dumps({"trace": named | values, "schedule": schedule, "seed": seed, "evaluations": evaluations})
 
 
 def _read(text: str, works: Works) -> tuple[Moment, ...]:

@@ -129,7 +129,7 @@ def test_a_trace_is_that_of_a_plain_loop() -> None:
     expected = []
     for batch in batch_order(len(data.train), task.batch_size, task.steps, seed):
         optimizer.zero_grad()
-        task.loss(model(data.train.inputs[batch]), data.train.targets[batch]).backward()  # type: ignore[no-untyped-call]  # torch's own
+        task.loss(model(data.train.inputs[batch]), data.train.targets[batch]).backward()
         w, g = (torch.cat([x.detach().flatten() for x in xs]).double() for xs in _both(model))
         optimizer.step()
         u = (w - torch.cat([p.detach().flatten() for p in model.parameters()]).double()) / lr
