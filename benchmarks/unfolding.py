@@ -122,7 +122,12 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    table = Table("convolution", "of a child's batch", *WAYS, title=f"{options.task}, {options.children} children: time / the loop's")
+    table = Table(
+        "convolution",
+        "of a child's batch",
+        *WAYS,
+        title=f"{options.task}, {options.children} children: time / the loop's",
+    )
     for layer in layers_of(options.task, options.data_dir):
         ratios = compare(layer, options.children, options.turns)
         shapes = f"{tuple(layer.inputs.shape)} by {tuple(layer.module.weight.shape)}"
