@@ -36,8 +36,8 @@ def main() -> None:
     found = evaluate(out=arguments.evaluation, resume=True)
     facts = dict(found.facts)
     try:
-        for task in found.tasks if arguments.code_of is not None else ():
-            facts.setdefault(f"{task.name} {CODE}", code_sha256(task, arguments.code_of))
+        if (checkout := arguments.code_of) is not None:
+            facts = {f"{task.name} {CODE}": code_sha256(task, checkout) for task in found.tasks} | facts
         written = write_baselines(arguments.to, found.studies, found.config, facts, found.costs)
     except BaselineError as error:
         parser.error(f"{error}; name a checkout of that version by --code-of")

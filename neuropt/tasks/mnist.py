@@ -138,6 +138,7 @@ MNIST_LENET = Task(
     batch_size=128,
     steps=200,
     halving=((25, 4), (75, 2)),
+    target=0.97,  # adam 0.9735, sgd 0.948, of a smaller tuning (docs/tasks.md)
     download="MNIST, 11 MB",
 )
 
