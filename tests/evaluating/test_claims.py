@@ -146,6 +146,16 @@ def test_it_is_not_used_where_one_task_of_six_says_the_opposite() -> None:
     assert "n = 6 held-out tasks" in said
 
 
+def test_the_weakest_of_its_comparisons_decides() -> None:
+    """As good as tuned AdamW on three tasks of six: three unequal pairs, p = 2 / 2^3, whatever the other baselines say."""
+    those = complete()[HELD_OUT[0]]
+    equal = [those[0], study(TUNED, HIGH), *those[2:]]
+    found = {f"task-{i} family-{i % 2}": equal if i < 3 else those for i in range(6)}
+    (said,) = verdicts(studies(found), PROTOCOL, [MINE])
+    assert said.startswith("mine is not shown to be better than ")
+    assert "largest p = 0.25" in said
+
+
 def test_a_family_that_denies_it_is_not_outvoted_by_tasks_of_another() -> None:
     """Six tasks of one family for it and one of another slightly against it: W = 1 of seven ranks, p = 2 * 2 / 2^7 = .031."""
     those = complete()[HELD_OUT[0]]
