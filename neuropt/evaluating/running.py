@@ -99,8 +99,6 @@ def run_evaluation(
                 executor = RecordedExecutor(executor, works)
             found = run_protocol(contenders, task, data, executor, protocol, progress, forms.get(task.name))
             traces.append((task, tuple(trace_studies(found, task, data, protocol, works))))
-            if progress is not None:
-                progress(f"{task.name}: updates of {len(traces[-1][1])} trainings traced")
             kept, paid = archive.get(task.name, ([], {}))
             studies.append((task, (*found, *kept)))
             costs |= {(task.name, name): cost for name, cost in paid.items()}
