@@ -156,6 +156,15 @@ def test_the_weakest_of_its_comparisons_decides() -> None:
     assert "largest p = 0.25" in said
 
 
+def test_a_task_on_which_it_could_not_be_trained_speaks_against_it() -> None:
+    those = complete()[HELD_OUT[0]]
+    broken = replace(study(MINE, []), failure="not finite", report=())
+    found = {f"task-{i} family-{i}": those for i in range(6)} | {"task-6 family-6": [broken, *those[1:]]}
+    (said,) = verdicts(studies(found), PROTOCOL, [MINE])
+    assert said.startswith("mine is not shown to be better than ")
+    assert "n = 7 held-out tasks of 7 families" in said
+
+
 def test_a_family_that_denies_it_is_not_outvoted_by_tasks_of_another() -> None:
     """Six tasks of one family for it and one of another slightly against it: W = 1 of seven ranks, p = 2 * 2 / 2^7 = .031."""
     those = complete()[HELD_OUT[0]]
