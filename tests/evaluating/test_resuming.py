@@ -166,6 +166,15 @@ def test_an_archive_of_other_data_weights_or_versions_is_refused(archive: Path, 
         evaluate(["g * sign(m)"], baselines=archive)
 
 
+def test_an_archive_of_other_seeds_is_refused(archive: Path) -> None:
+    path = archive / "digits-mlp.json"
+    content = json.loads(path.read_text())
+    content["studies"][1]["report"][2][0] += 1  # its seed
+    path.write_text(json.dumps(content))
+    with pytest.raises(BaselineError, match="was made on other seeds; evaluate without --baselines"):
+        evaluate(["g * sign(m)"], baselines=archive)
+
+
 def test_an_archive_of_other_code_is_refused_although_the_version_is_the_same(archive: Path) -> None:
     path = archive / "digits-mlp.json"
     content = json.loads(path.read_text())
