@@ -163,13 +163,11 @@ def trace_child(job: Job, task: Task, data: TaskData, seed: int, schedule: str, 
         (watch,) = watches
         for begin, end in pairwise(evaluation_steps(task.steps, evaluations)):
             watch.look()
-            cohort.advance(end - begin)
+            cohort.advance(end - begin)  # which does nothing for a child that has diverged
             moment = watch.seen(begin)
             if moment is not None and not (math.isfinite(moment.update_norm) and math.isfinite(moment.gradient_norm)):
                 break
             moments += [] if moment is None else [moment]
-            if not bool(cohort.losses.alive.all()):
-                break
     return tuple(moments)
 
 
