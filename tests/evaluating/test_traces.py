@@ -182,7 +182,7 @@ def test_every_reported_entry_is_traced_at_its_best_trial_on_the_first_report_se
         own = [line for line in written if (line["optimizer"], line["schedule"]) == (optimizer, schedule)]
         assert [int(line["step"]) for line in own] == [0, 2, 4]
         assert {int(line["seed"]) for line in own} == {found.protocol.report_seeds[0]}
-        assert {float(line["learning_rate"]) for line in own} == {rate}
+        assert {float(line["learning_rate"]) for line in own} == {rate} == {float(own[0]["lr"])}
         assert (float(own[-1]["lr"]) < float(own[0]["lr"])) == (schedule == "linear")
     signs = [float(line["update_norm"]) for line in written if line["optimizer"] == "sign(g)"]
     assert signs == pytest.approx([8.0] * 6, rel=FLOAT32)
