@@ -172,7 +172,7 @@ class RuleOptimizer(ClosureStep):
         first = 0
         with torch.no_grad():
             for group in self.param_groups:
-                if moving := moving_in(self, group, first):
+                for moving in moving_in(self, group, first):
                     self._update(moving, group)
                 first += len(group["params"])
         return None
