@@ -15,6 +15,9 @@ import torch
 from torch import Tensor
 
 from controllers import create_controller
+from neuropt.compiling.due import Due, GroupStep
+from neuropt.compiling.execution import execution_of
+from neuropt.compiling.fused import _sorted
 from neuropt.compiling.rule_optimizer import RuleOptimizer
 from search_space import Rule, load_space, zoo
 from tests.compiling.compilers import needs_compiler
@@ -227,6 +230,14 @@ def test_a_state_of_another_size_is_refused() -> None:
     optimizer.state[w]["m"] = torch.zeros(10)
     with pytest.raises(RuntimeError, match="m has 10 elements, but its parameter needs 5000"):
         optimizer.step()
+
+
+def test_a_tensor_that_32_bits_do_not_count_has_no_kernel_on_a_gpu() -> None:
+    step = GroupStep("g", execution_of("g"), 0.1, lambda _: {})
+    longest = torch.empty(2**31, device="meta")
+    for w, is_alone in ((longest, True), (longest[1:], False)):
+        pieces, large, alone = _sorted([Due(w, w, {}, 0, 0)], step)
+        assert (pieces, len(large), len(alone)) == ([], not is_alone, is_alone)
 
 
 def test_both_forms_at_once_are_refused() -> None:
