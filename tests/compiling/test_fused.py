@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed, nn
+from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor
 
 from controllers import create_controller
 from neuropt.compiling.due import Due, GroupStep
@@ -230,6 +231,28 @@ def test_a_state_of_another_size_is_refused() -> None:
     optimizer.state[w]["m"] = torch.zeros(10)
     with pytest.raises(RuntimeError, match="m has 10 elements, but its parameter needs 5000"):
         optimizer.step()
+
+
+@needs_compiler
+def test_parameters_that_are_other_tensors_take_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machine code would read where a DTensor has nothing."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    try:
+        mesh, found = DeviceMesh("cpu", [0]), list[Tensor]()
+        for form in ({}, {"fused": True}):
+            w = nn.Parameter(distribute_tensor(torch.ones(40, 30), mesh, [Shard(0)]))
+            plain = torch.ones(40, 30, requires_grad=True)
+            optimizer = RuleOptimizer([w, plain], ADAM, **form)
+            for t in range(2):
+                plain.grad = torch.full((40, 30), t + 1.0)
+                w.grad = distribute_tensor(plain.grad, mesh, [Shard(0)])
+                optimizer.step()
+            found += [w.full_tensor().detach(), plain.detach()]
+        assert torch.equal(found[0], found[2])
+        assert torch.allclose(found[2], found[3])
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_a_tensor_that_32_bits_do_not_count_has_no_kernel_on_a_gpu() -> None:
