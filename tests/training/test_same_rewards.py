@@ -47,9 +47,7 @@ def rewards(batched: bool) -> list[tuple[RewardRow, RewardRow]]:
 
 
 def test_rewards_of_fixed_rules_are_those_of_before_and_the_same_either_way() -> None:
-    for rule, together, alone, recorded in zip(
-        RULES_AND_SCALES, rewards(True), rewards(False), RECORDED, strict=True
-    ):
+    for rule, together, alone, recorded in zip(RULES_AND_SCALES, rewards(True), rewards(False), RECORDED, strict=True):
         assert together[0].reward == pytest.approx(recorded[0], abs=ONE_IMAGE), rule
         assert together[1].reward == pytest.approx(recorded[1], abs=LOSS), rule
         assert together[0].reward == pytest.approx(alone[0].reward, abs=ONE_IMAGE), rule
