@@ -41,7 +41,7 @@ from neuropt.training.forms import possible_forms
 from neuropt.training.learning_rates import learning_rates
 from neuropt.training.population import Population
 from neuropt.training.recording import record_trajectory
-from neuropt.training.train import denormals_flushed, train_rules
+from neuropt.training.train import whole_float32, train_rules
 from search_space import Rule, load_space, parse_rule, zoo
 
 PLAIN: dict[str, Callable[[list[nn.Parameter], float], Optimizer]] = {
@@ -79,7 +79,7 @@ def plain_loop(
 
 def population(task: Task, data: TaskData, name: str, rates: list[float], device: torch.device = CPU) -> list[float]:
     """Train them together, as one rule at many learning rates."""
-    with denormals_flushed():
+    with whole_float32():
         cohort = Population(task, data, [compile_program(zoo()[name])], [rates], seeds=[0], device=device)
         results = race(cohort, task, {"validation": data.validation}, halving=False)
     return [child.accuracy or 0.0 for rate in results[0] for child in rate]

@@ -36,7 +36,7 @@ from neuropt.training.forms import FORMS, Form, possible_forms
 from neuropt.training.one_at_a_time import OneAtATime
 from neuropt.training.precision import Precision
 from neuropt.training.row_population import RowPopulation
-from neuropt.training.train import denormals_flushed, rule_factory
+from neuropt.training.train import whole_float32, rule_factory
 from search_space import zoo
 
 PLAIN: dict[str, Callable[[list[nn.Parameter], float], Optimizer]] = {
@@ -155,7 +155,7 @@ def table_of(
     for column in ("optimizer", "form", "first step, s", "ms a child's step", "torch / form", "largest difference"):
         table.add_column(column, justify="right")
     rates = [10 ** (-4 + 2 * i / children) for i in range(children)]
-    with denormals_flushed():
+    with whole_float32():
         for name in optimizers:
             found = compare(task, data, name, rates, forms, turns, steps, precision, device)
             usual = found["torch"]

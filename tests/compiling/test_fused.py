@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, distributed, nn
-from torch.distributed.tensor import DeviceMesh, Shard, distribute_tensor
+from torch import Tensor, distributed
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from controllers import create_controller
 from neuropt.compiling.due import Due, GroupStep
@@ -237,11 +238,13 @@ def test_a_state_of_another_size_is_refused() -> None:
 def test_parameters_that_are_other_tensors_take_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     """Machine code would read where a DTensor has nothing."""
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
-    distributed.init_process_group("gloo", rank=0, world_size=1, store=distributed.HashStore())
+    store = distributed.HashStore()  # type: ignore[attr-defined]  # documented, but not listed
+    distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
     try:
         mesh, found = DeviceMesh("cpu", [0]), list[Tensor]()
         for form in ({}, {"fused": True}):
-            w = nn.Parameter(distribute_tensor(torch.ones(40, 30), mesh, [Shard(0)]))
+            w = distribute_tensor(torch.ones(40, 30), mesh, [Shard(0)])
+            w.requires_grad_()
             plain = torch.ones(40, 30, requires_grad=True)
             optimizer = RuleOptimizer([w, plain], ADAM, **form)
             for t in range(2):
