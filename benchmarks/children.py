@@ -41,7 +41,7 @@ from neuropt.training.forms import possible_forms
 from neuropt.training.learning_rates import learning_rates
 from neuropt.training.population import Population
 from neuropt.training.recording import record_trajectory
-from neuropt.training.train import whole_float32, train_rules
+from neuropt.training.train import train_rules, whole_float32
 from search_space import Rule, load_space, parse_rule, zoo
 
 PLAIN: dict[str, Callable[[list[nn.Parameter], float], Optimizer]] = {

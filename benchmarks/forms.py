@@ -36,7 +36,7 @@ from neuropt.training.forms import FORMS, Form, possible_forms
 from neuropt.training.one_at_a_time import OneAtATime
 from neuropt.training.precision import Precision
 from neuropt.training.row_population import RowPopulation
-from neuropt.training.train import whole_float32, rule_factory
+from neuropt.training.train import rule_factory, whole_float32
 from search_space import zoo
 
 PLAIN: dict[str, Callable[[list[nn.Parameter], float], Optimizer]] = {

@@ -28,7 +28,7 @@ from neuropt.training.one_at_a_time import OneAtATime
 from neuropt.training.precision import Precision
 from neuropt.training.row_population import RowPopulation
 from neuropt.training.threads import one_thread
-from neuropt.training.train import whole_float32, rule_factory
+from neuropt.training.train import rule_factory, whole_float32
 from search_space import zoo
 
 ROUNDS = 5

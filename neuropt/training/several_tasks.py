@@ -13,7 +13,7 @@ from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import MLP, Task, TaskData
 from neuropt.training.children import Results, race
 from neuropt.training.population import Population
-from neuropt.training.train import check_lists, cohort_slices, whole_float32, is_batched
+from neuropt.training.train import check_lists, cohort_slices, is_batched, whole_float32
 from search_space import Rule
 
 SHAPE = ("model", "batch_size", "steps", "loss_bound")
