@@ -40,7 +40,7 @@ TEXTS = (
     "ld",
 )
 RULES = [parse_rule(text) for text in TEXTS]
-RATES = [[1e-3, 1e-2]] * len(RULES)
+RATES = [[1e-3, 1e-2], *[[1e-3]] * (len(RULES) - 1)]
 STEPS = 2
 KEPT: list[Any] = []
 """torch's made-up device does not bear being freed."""

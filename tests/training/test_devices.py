@@ -35,7 +35,7 @@ def test_no_training_loop_waits_for_the_device_or_leaves_it() -> None:
         [sys.executable, "-m", "tests.training.faraway", *LOOPS, "reading", "sending"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     # the last two are models that read and send, to see that they would be noticed
     faults = ["reading a number was read back", "sending aten._to_copy.default copies to the device and waits"]
