@@ -33,11 +33,11 @@ def moving_in(optimizer: Optimizer, group: dict[str, Any], first: int) -> list[l
     Args:
         first: index of the group's first parameter over all groups.
     """
-    state, moving = optimizer.state, list[Moving]()
-    for index, w in enumerate(group["params"], first):
+    state, moving, params = optimizer.state, list[Moving](), group["params"]
+    for index, w in enumerate(params, first):
         if (g := w.grad) is not None:
             moving.append((w, g, state[w], index))
-    if len({id(w) for w, _, _, _ in moving}) == len(moving):
+    if len(set(map(id, params))) == len(params):
         return [moving] if moving else []
     turns, seen = list[list[Moving]](), Counter[int]()
     for one in moving:
