@@ -86,7 +86,6 @@ HELPERS = {
 ''',
     "norm": """def norm(x):
     return ops.sqrt(ops.sum(x * x))
-
 """,
 }
 """Functions of the file, by name."""
