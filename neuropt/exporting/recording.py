@@ -43,16 +43,17 @@ class Precision:
     """Of the numbers that a recording is replayed in.
 
     Args:
-        nudge: relative change of gradients and first parameters, as large as what rounding does to a rule that is well behaved.
+        nudges: relative changes of gradients and of first parameters, as large as what rounding does to a rule that is well behaved.
         tolerance: within which steps must stay the same under it, narrower than that of the replay.
     """
 
-    nudge: float
+    nudges: tuple[tuple[float, float], ...]
     tolerance: float
 
 
-DOUBLE = Precision(2.0**-51, 1e-10)
-SINGLE = Precision(2.0**-14, 3e-4)  # 1 - 0.999 ** (t + 1), as of vhat, has ten bits less than single precision at t = 0
+DOUBLE = Precision(((2.0**-51, 0.0),), 1e-10)
+# 1 - 0.999 ** (t + 1), as of vhat, has ten bits less than single precision at t = 0
+SINGLE = Precision(((2.0**-14, -(2.0**-14)), (-(2.0**-14), 2.0**-14)), 3e-4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,14 @@ def record(rule: Rule, lr: float, precision: Precision = DOUBLE) -> Recording:
             break
         lr /= 10
         path = _path(rule, lr)
-    nudged = np.stack([_path(rule, lr, nudge=1 + nudge) for nudge in (precision.nudge, -precision.nudge)])
+    nudged = np.stack([_path(rule, lr, *nudge) for nudge in precision.nudges])
     close = np.isclose(path, nudged, rtol=precision.tolerance, atol=precision.tolerance, equal_nan=True)
     same = close.all(axis=(0, 2))
     steps = len(path) if same.all() else int(np.argmin(same))
     return Recording(lr, GRADIENTS[:steps], tuple(tuple(row.tolist()) for row in path[:steps]))
 
 
-def _path(rule: Rule, lr: float, nudge: float = 1.0) -> Array:
+def _path(rule: Rule, lr: float, of_gradients: float = 0.0, of_start: float = 0.0) -> Array:
     interpreter = Interpreter(rule, decay_steps=DECAY_STEPS if rule.reads("T") else None, seed=SEED)
     kinds = equation_kinds(interpreter.rule)
     for (
@@ -103,9 +104,9 @@ def _path(rule: Rule, lr: float, nudge: float = 1.0) -> Array:
         start,
     ) in interpreter.remembered.items():  # the interpreter starts tensors as one number, which norm can tell
         interpreter.remembered[name] = np.full(len(START), start) if kinds.get(name) == "tensor" else start
-    w, path = np.array(START) / nudge, []
+    w, path = np.array(START) * (1 + of_start), []
     with np.errstate(all="ignore"):
-        for g in np.array(GRADIENTS) * nudge:
+        for g in np.array(GRADIENTS) * (1 + of_gradients):
             w = w - lr * interpreter.step(g, w, lr)
             path.append(w)
     return np.stack(path)
