@@ -42,8 +42,9 @@ OWN_SPELLINGS = {
     "clamp": "minimum(maximum({0}, {1}), {2})",
     "log_abs": f"ops.log(maximum(ops.abs({{0}}), {LOG_FLOOR!r}))",
     "norm": "norm({0})",
+    "mean": "mean({0})",
 }
-"""Functions of the file: sign, for NaN, and those that `keras.ops` computes in single precision on torch whatever it is given."""
+"""Functions of the file: sign, for NaN, and those that `keras.ops` computes in single precision whatever it is given, on torch at least."""
 
 KERAS = Language(
     spellings=spelled_like_numpy("ops") | OWN_SPELLINGS,
@@ -53,7 +54,7 @@ KERAS = Language(
     "global_clipnorm gradient_accumulation_steps iterations learning_rate load_own_variables loss_scale_factor name "
     "overwrite_variable_with_gradient save save_own_variables scale_loss set_weights stateless_apply update_step use_ema "
     "ema_momentum ema_overwrite_frequency variables weight_decay keras ops self kwargs dtype gradient variable remembered config "
-    "sign minimum maximum norm x y index start state state_dtype decay_steps",
+    "sign minimum maximum norm mean x y index start state state_dtype decay_steps",
     helpers=tuple(NEEDED),
     infinity=INFINITY,
     nan='float("nan")',

@@ -84,9 +84,14 @@ HELPERS = {
     """Return the larger one, and NaN for NaN; ops.maximum computes in single precision on torch."""
     return ops.where(ops.isnan(x) | (x > y), x, y)
 ''',
-    "norm": """def norm(x):
+    "norm": '''def norm(x):
+    """Return the Euclidean norm; ops.norm computes in single precision."""
     return ops.sqrt(ops.sum(x * x))
-""",
+''',
+    "mean": '''def mean(x):
+    """Return the mean; ops.mean computes in single precision."""
+    return ops.sum(x) / ops.size(x)
+''',
 }
 """Functions of the file, by name."""
 
@@ -98,5 +103,6 @@ NEEDED = {
     "clamp": ("minimum", "maximum"),
     "log_abs": ("maximum",),
     "norm": ("norm",),
+    "mean": ("mean",),
 }
 """Those that a function of the language calls."""
