@@ -84,7 +84,7 @@ def run_evaluation(
         if folder is not None:
             ledger = _ledger(folder, config, loaded, facts, resume, accept_changes, stack)
             facts = _recorded(facts, ledger)
-        forms = json.loads(ledger.meta()["forms"]) if ledger is not None else _forms(config, loaded)
+        forms = ledger.forms() if ledger is not None else _forms(config, loaded)
         studies: list[tuple[Task, tuple[Study, ...]]] = []
         traces: list[tuple[Task, tuple[Trace, ...]]] = []
         costs: dict[tuple[str, str], Mapping[str, Any]] = {}
