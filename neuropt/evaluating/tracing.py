@@ -23,13 +23,12 @@ from torch.optim import Optimizer
 
 from neuropt.evaluating.protocol import Protocol, Study
 from neuropt.optimizers.catalogue import named_optimizers
-from neuropt.searching.ledger_file import damaged
 from neuropt.searching.recorded import Works
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.curves import evaluation_steps
 from neuropt.training.one_at_a_time import OneAtATime, OptimizerFactory
 from neuropt.training.threads import one_thread
-from neuropt.training.train import denormals_flushed, rule_factory
+from neuropt.training.train import rule_factory, whole_float32
 from neuropt.training.work import Job
 from search_space import parse_rule
 
@@ -158,7 +157,7 @@ def trace_child(job: Job, task: Task, data: TaskData, seed: int, schedule: str, 
         return optimizer
 
     moments: list[Moment] = []
-    with one_thread(), denormals_flushed():
+    with one_thread(), whole_float32():
         cohort = OneAtATime(task, data, [watched], [job.learning_rates], [seed], schedule=schedule)
         (watch,) = watches
         for begin, end in pairwise(evaluation_steps(task.steps, evaluations)):
@@ -198,7 +197,7 @@ def trace_studies(
         for seed in protocol.report_seeds[:SEEDS]:
             work = _work(job, study.schedule, seed, protocol.evaluations)
             if works is not None and work in known:
-                moments = _read(known[work], works)
+                moments = _read(work, known[work], works)
             else:
                 moments = _trained(job, task, data, seed, study.schedule, protocol.evaluations)
                 if works is not None:
@@ -220,11 +219,11 @@ def _work(job: Job, schedule: str, seed: int, evaluations: int) -> str:
     return json.dumps({"trace": named | values, "schedule": schedule, "seed": seed, "evaluations": evaluations})
 
 
-def _read(text: str, works: Works) -> tuple[Moment, ...]:
+def _read(work: str, text: str, works: Works) -> tuple[Moment, ...]:
     try:
         return tuple(_moment(*values) for values in json.loads(text)["moments"])
     except (ValueError, TypeError, KeyError):
-        raise damaged(works.path, "a recorded trace (table evaluation_works)") from None
+        raise works.damaged_work(work) from None
 
 
 def _moment(step: Any, lr: Any, update_norm: Any, gradient_norm: Any, cosine: Any) -> Moment:
