@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from neuropt.config import SearchConfig
-from neuropt.searching.cluster import RayError, check_address
+from neuropt.searching.cluster import RayError, Resources, check_address
 from neuropt.searching.executor import InProcessExecutor, Trial
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.tune_executor import TuneExecutor
@@ -58,6 +58,12 @@ def test_a_schedule_reaches_the_workers(executor: TuneExecutor) -> None:
     assert found == {position: done.trained for position, done in InProcessExecutor(TASK, DATA).map(works)}
     losses = {found[position][0].children[0][0].loss for position in range(len(works))}
     assert len(losses) == len(works), "each schedule trains otherwise"
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(1.0, 2), (0.5, 5), (0.4, 3), (0.1, 1), (2.0, 3)])
+def test_ray_is_started_with_room_for_every_worker_and_not_for_many_more(cpus: float, workers: int) -> None:
+    started = Resources(cpus).cpus_of(workers)
+    assert workers <= Resources(cpus).fit({"CPU": started}) < workers + 1 / cpus
 
 
 class Interrupting:
