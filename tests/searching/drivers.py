@@ -24,7 +24,10 @@ from pathlib import Path
 from tests.cli.running import ROOT
 
 IMPORTED = ("neuropt.searching.search", "torch._dynamo", "ray")
-"""Most of what a search imports, and what torch imports in the first step of an optimizer. Ray Tune brings a thread, of pyarrow's allocator."""
+"""Most of what a search imports, and what torch imports in the first step of an optimizer.
+
+Ray Tune is left to each: it brings a thread, of pyarrow's allocator.
+"""
 
 
 @dataclass

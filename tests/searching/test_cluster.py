@@ -150,27 +150,6 @@ def rewards(run: Path) -> list[float]:
     return [rule.reward for rule in best_rules(run, 99)]
 
 
-def test_a_checkout_on_the_driver_alone_searches_on_nodes_that_never_heard_of_us(bare: Path, tmp_path: Path) -> None:
-    env = environment(token())
-    with cluster(bare, env) as address:
-        code, _, error = search(bare, env, address, tmp_path / "run")
-    assert (code, error) == (0, "")
-    assert len(rewards(tmp_path / "run")) == 6
-
-
-def test_an_editable_install_on_the_driver_alone_travels_as_a_checkout_does(bare: Path, tmp_path: Path) -> None:
-    driver, there = fresh_python(tmp_path / "driver"), packages(tmp_path / "driver")
-    (there / "neuropt.pth").write_text(f"{ROOT}\n", encoding="utf-8")
-    facts = there / "neuropt-0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: neuropt\nVersion: 0\n", encoding="utf-8")
-    env = environment(token())
-    with cluster(bare, env) as address:
-        code, _, error = search(driver, env, address, tmp_path / "run", cwd=tmp_path)
-    assert (code, error) == (0, "")
-    assert len(rewards(tmp_path / "run")) == 6
-
-
 def test_an_installed_wheel_searches_and_what_a_cluster_refuses_is_one_clear_line(
     installed: Path, tmp_path: Path
 ) -> None:
@@ -215,3 +194,34 @@ def test_a_cluster_of_an_older_ray_is_refused(bare: Path, tmp_path: Path) -> Non
         in error
     )
     assert error.count("\n") == 1
+
+
+@pytest.fixture(scope="module")
+def unaware(bare: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of nodes that never heard of neuropt, and what a shell there exports; who uses it comes last, since it ends with the module."""
+    env = environment(token())
+    with cluster(bare, env) as address:
+        yield address, env
+
+
+def test_a_checkout_on_the_driver_alone_searches_on_nodes_that_never_heard_of_us(
+    bare: Path, unaware: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    address, env = unaware
+    code, _, error = search(bare, env, address, tmp_path / "run")
+    assert (code, error) == (0, "")
+    assert len(rewards(tmp_path / "run")) == 6
+
+
+def test_an_editable_install_on_the_driver_alone_travels_as_a_checkout_does(
+    unaware: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    driver, there = fresh_python(tmp_path / "driver"), packages(tmp_path / "driver")
+    (there / "neuropt.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+    facts = there / "neuropt-0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: neuropt\nVersion: 0\n", encoding="utf-8")
+    address, env = unaware
+    code, _, error = search(driver, env, address, tmp_path / "run", cwd=tmp_path)
+    assert (code, error) == (0, "")
+    assert len(rewards(tmp_path / "run")) == 6
