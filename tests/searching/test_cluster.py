@@ -198,7 +198,7 @@ def test_a_cluster_of_an_older_ray_is_refused(bare: Path, tmp_path: Path) -> Non
 
 @pytest.fixture(scope="module")
 def unaware(bare: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The address of nodes that never heard of neuropt, and what a shell there exports; who uses it comes last, since it ends with the module."""
+    """The address of nodes that never heard of neuropt, and what a shell there exports; for the last tests, since it ends with them."""
     env = environment(token())
     with cluster(bare, env) as address:
         yield address, env
