@@ -95,7 +95,7 @@ def connect(address: str | None, workers: int | None, resources: Resources) -> N
             return
         with _short_patience(), _quiet():
             ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, AuthenticationError) as error:
+    except Exception as error:  # noqa: BLE001  # Ray raises bare ones too; the user reads its reason in one line
         raise RayError(_reason(address, error)) from None
 
 
@@ -144,7 +144,7 @@ def _reason(address: str | None, error: BaseException) -> str:
     where = (
         "Ray cannot be started here" if address is None else f"no Ray cluster could be reached at address {address!r}"
     )
-    return f"{where}: {str(error).strip().splitlines()[0]}"
+    return f"{where}: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
 
 
 def check_address(address: str) -> None:
