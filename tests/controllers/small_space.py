@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,7 @@ class SmallSpace:
     unary: int = 3
     binary: int = 3
 
-    @property
+    @cached_property
     def choices(self) -> tuple[int, ...]:
         return tuple(
             n
