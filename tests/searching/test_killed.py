@@ -120,17 +120,19 @@ def test_a_driver_killed_at_twenty_random_moments_loses_and_repeats_nothing(driv
     chance = random.Random(0)
     run = tmp_path / "killed" / "run"
     run.parent.mkdir()
-    got_on = 0
+    got_on = most = 0
     for life in range(20):
         before = count(run, *PROGRESS)
         search = begin(drivers, run)
         if life % 4:  # three of four times after it has got on, else whatever it is at: starting, as a rule
             wait_for(lambda before=before: count(run, *PROGRESS) > before, search)  # type: ignore[misc]
+            most = max(most, len(descendants(str(tmp_path))))
         search.ended(chance.uniform(0, 0.5 if life % 4 else 8.0))
         search.send(signal.SIGKILL)
         assert search.ended(None) == -signal.SIGKILL, search.said()
         got_on += count(run, *PROGRESS) > before
     assert got_on >= 15
+    assert most >= 8, "the one that forks, a driver, two of Ray, two workers and their guards have the mark"
     deadline = time.monotonic() + 60
     while len(left := descendants(str(tmp_path))) > 1:  # the one that forks drivers stays
         assert time.monotonic() < deadline, left
