@@ -28,7 +28,7 @@ class CompareControllers:
     table: Annotated[str, arg(metavar="TABLE")]
     """a name of `neuropt table list`, or a file that `neuropt table build` wrote"""
     controllers: str = "random,evolution,tree,reinforce,ppo,ppo-mutants,trpo"
-    """names of `neuropt controllers`, or TOML files; commas between"""
+    """names of `neuropt controllers`, TOML files, or FILE.py:NAME; commas between"""
     budget: int = 2_000
     """distinct rules that each search trains"""
     seeds: int = 30
