@@ -1,4 +1,4 @@
-"""A controller of one's own: hill climbing. It changes one token of the best string so far, and now and then draws a new string.
+"""A controller of one's own: hill climbing. It changes one token of one of the ten best strings so far, and now and then draws a new one.
 
 neuropt search --controller examples/own_controller.py:HillClimbing
 """
@@ -17,8 +17,7 @@ class HillClimbing:
         self.space = space
         self.random = random.Random(seed)  # its own, so that the seed decides everything
         self.asked = 0
-        self.best: tuple[int, ...] = ()
-        self.best_reward = float("-inf")
+        self.best: list[tuple[float, tuple[int, ...]]] = []  # (reward, tokens), the best first
         self.waiting: list[tuple[int, ...]] = []  # of --warm-start
 
     def begin(self, known: list[Known]) -> None:
@@ -46,16 +45,17 @@ class HillClimbing:
         self.random.setstate(state["random"])
 
     def _learn(self, tokens: tuple[int, ...], reward: float | None) -> None:
-        if reward is not None and reward > self.best_reward:
-            self.best, self.best_reward = tokens, reward
+        if reward is not None:
+            self.best = sorted([*self.best, (reward, tokens)], reverse=True)[:10]
 
     def _draw(self) -> tuple[int, ...]:
+        afresh = not self.best or self.random.random() < 0.2
+        parent = () if afresh else self.random.choice(self.best)[1]
         changed = self.random.randrange(len(self.space.choices))  # the position that gets another token
-        afresh = not self.best or self.random.random() < 0.1
         tokens: list[int] = []
         for k in range(len(self.space.choices)):
             (mask,) = self.space.masks(np.array([tokens], dtype=np.int64))  # what may follow these tokens
             allowed = np.flatnonzero(mask).tolist()
-            keep = not afresh and k != changed and self.best[k] in allowed
-            tokens.append(self.best[k] if keep else self.random.choice(allowed))
+            keep = not afresh and k != changed and parent[k] in allowed
+            tokens.append(parent[k] if keep else self.random.choice(allowed))
         return tuple(tokens)

@@ -8,6 +8,7 @@ A page is a reader's session in the folder of a checkout. Two kinds of block are
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -16,7 +17,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,12 @@ def run(step: Step) -> tuple[int, str]:
 
 
 def _run(words: list[str], typed: str) -> int:
+    if words[-4:-1] in (["|", "head", "-n"], ["|", "tail", "-n"]):
+        with contextlib.redirect_stdout(io.StringIO()) as piped:
+            code = _run(words[:-4], typed)
+        lines, count = piped.getvalue().splitlines(keepends=True), int(words[-1])
+        sys.stdout.write("".join(lines[:count] if words[-3] == "head" else lines[-count:]))
+        return code
     if words[0] == "neuropt":
         return main(words[1:])
     if words[0] == "python" and words[1].endswith(".py"):
@@ -95,7 +101,7 @@ def _run(words: list[str], typed: str) -> int:
     return done.returncode
 
 
-@contextmanager
+@contextlib.contextmanager
 def _as_script(arguments: list[str]) -> Iterator[None]:
     """Give a script its arguments and its folder, and forget the modules that it found there."""
     before, argv, path = set(sys.modules), sys.argv, sys.path[:]
@@ -117,7 +123,7 @@ class Screen(io.StringIO):
         return True
 
 
-@contextmanager
+@contextlib.contextmanager
 def terminal() -> Iterator[Screen]:
     """Give what runs a terminal of 80 columns, and random numbers of its own."""
     screen, before = Screen(), {name: os.environ.get(name) for name in ("COLUMNS", "LINES", "TERM")}

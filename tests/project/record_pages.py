@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from tests.project.pages import FENCE, ROOT, Step, commands, run, written_anew
@@ -24,8 +25,10 @@ def record(page: Path) -> str:
         try:
             for number, (language, title, body) in enumerate(FENCE.findall(text)):
                 for i, (typed, _) in enumerate(commands(body) if language == "console" else []):
+                    began = time.process_time()
                     code, outputs[number, i] = run(Step(typed))
-                    print(f"{page.name}: exit code {code}: {typed}", file=sys.stderr)
+                    used = time.process_time() - began
+                    print(f"{page.name}: exit code {code}, {used:.1f} s: {typed}", file=sys.stderr, flush=True)
                 if title:
                     run(Step(body, file=title))
         finally:
