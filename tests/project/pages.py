@@ -30,7 +30,7 @@ RECORDED_ON = "AVX512"
 """What the numbers of trained networks were recorded with; other instructions sum in other orders."""
 
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
-_TIMES = re.compile(r"[\d,]+(?= rules/min)|\d+:\d\d(?= left)")
+_TIMES = re.compile(r"[\d,]+(?= rules/min)|\d+:\d\d(?= left)|(?<=ms )\d+\.\d+")
 _CONTROL = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])")
 
 
