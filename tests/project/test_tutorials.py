@@ -13,7 +13,7 @@ TUTORIALS = ROOT / "docs" / "tutorials"
 PAGES = {path.stem: path for path in sorted(TUTORIALS.glob("*.md"))}
 ON_RAY = {"cluster"}
 """Pages that start Ray; `test_cluster_page.py` runs them."""
-LONG = {"your-own-model"}
+LONG = {"first-search", "your-own-model"}
 """Pages whose steps take more than a few seconds."""
 
 
