@@ -10,24 +10,24 @@ import pytest
 
 import neuropt
 from tests.cli.running import run_here
+from tests.project.pages import commands
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "runs" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "runs" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHEAP = ("check", "show", "spaces", "controllers", "tasks", "optimizers", "table")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
-
-
-def sessions() -> list[tuple[str, str]]:
-    """(command, output) of each `$ neuropt ...` in the README."""
+def cheap_sessions() -> list[tuple[str, str, str]]:
+    """(page, command, output) of each `$ neuropt ...` that trains nothing, needs no run, and whose output is shown."""
     found = []
-    for block in blocks("console"):
-        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            found.append((command, output))
+    for page in PAGES:
+        for block in re.findall(r"^```console\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE):
+            for command, output in commands(block):
+                cheap = command.split()[:1] == ["neuropt"] and command.split()[1] in CHEAP
+                if cheap and output.strip() and not re.search(r"\S:\d", command):
+                    found.append((str(page.relative_to(ROOT)), command, output))
     return found
 
 
@@ -37,7 +37,7 @@ def test_the_changelog_begins_with_this_version() -> None:
 
 
 def test_the_python_example_prints_what_the_readme_says() -> None:
-    (example,) = blocks("python")
+    (example,) = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(example, "README.md", "exec"), {})
@@ -45,21 +45,32 @@ def test_the_python_example_prints_what_the_readme_says() -> None:
     assert printed.getvalue() == expected
 
 
-CHEAP_SESSIONS = [(c, out) for c, out in sessions() if c.split()[:1] == ["neuropt"] and c.split()[1] in CHEAP]
-CHEAP_SESSIONS = [(c, out) for c, out in CHEAP_SESSIONS if not re.search(r"\S:\d", c)]  # of no run
+CHEAP_SESSIONS = cheap_sessions()
 
 
-@pytest.mark.parametrize(("command", "output"), CHEAP_SESSIONS, ids=[command for command, _ in CHEAP_SESSIONS])
-def test_commands_print_what_the_readme_says(command: str, output: str, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("command", "output"),
+    [(command, output) for _, command, output in CHEAP_SESSIONS],
+    ids=[f"{page}: {command}" for page, command, _ in CHEAP_SESSIONS],
+)
+def test_commands_print_what_the_page_says(command: str, output: str, capsys: pytest.CaptureFixture[str]) -> None:
     ended = run_here(capsys, *shlex.split(command)[1:])
     assert ended.code == 0
     assert ended.out.rstrip() == output.rstrip()
 
 
-def test_the_readme_shows_every_step() -> None:
-    assert CHEAP_SESSIONS
-    for said in ("make search", "make test", "neuropt export", "neuropt evaluate", "neuropt top", "--data-dir DIR"):
-        assert said in README
+def test_pages_show_listings_and_checks() -> None:
+    shown = {command.split()[1] for _, command, _ in CHEAP_SESSIONS}
+    assert {"spaces", "show", "optimizers", "check", "table"} <= shown
+
+
+def test_the_contributing_page_names_the_files_of_each_thing_to_add() -> None:
+    """Paths in `...` of any page must exist; this page must have them where it says how to add something."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for thing in ("a primitive of the language", "a controller", "a task", "an export target"):
+        steps = text.split(f"**{thing}**")[1].split("\n**")[0]
+        assert len(re.findall(r"`(?:search_space|controllers|neuropt)/[\w./]+`", steps)) >= 2, thing
+        assert re.search(r"`tests/[\w/]+\.py`", steps), thing
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
