@@ -2,6 +2,7 @@
 
 - A link that leaves `docs/`, such as `../deploy/README.md`, works in a checkout; on the site it leads to the repository.
 - CHANGELOG.md and CONTRIBUTING.md are pages of the site, from where they lie.
+- Where a block is `<!-- not run: REASON -->`, the page says so.
 - The reference of the command line is what `neuropt COMMAND --help` prints.
 """
 
@@ -24,6 +25,7 @@ ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://github.com/neuropt/neuropt/blob/main/"
 FROM_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
+NOT_RUN = re.compile(r"<!-- not run: ([^\n]+?) -->")
 HELP = "<!-- help of every command -->"
 
 
@@ -39,6 +41,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     at_root = {place: name for name, place in FROM_THE_ROOT.items()}
     source = at_root.get(page.file.src_uri, f"docs/{page.file.src_uri}")
     markdown = LINK.sub(lambda link: led(link[1], source, page.file.src_uri) + (link[2] or ""), markdown)
+    markdown = NOT_RUN.sub(r'<small class="not-run">No test runs this: \1.</small>\n', markdown)
     return markdown.replace(HELP, help_of_commands()) if HELP in markdown else markdown
 
 
