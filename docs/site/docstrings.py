@@ -35,13 +35,16 @@ def parameters_of(obj: griffe.Object) -> list[str]:
     function = obj.members.get("__init__") if isinstance(obj, griffe.Class) else obj
     if not isinstance(function, griffe.Function):
         return []
-    return [{"variadic positional": "*", "variadic keyword": "**"}.get(str(p.kind and p.kind.value), "") + p.name for p in function.parameters]
+    return [
+        {"variadic positional": "*", "variadic keyword": "**"}.get(str(p.kind and p.kind.value), "") + p.name
+        for p in function.parameters
+    ]
 
 
 def rewritten(text: str, parameters: list[str]) -> str:
     """Return a docstring as Markdown with Google's sections.
 
-    >>> print(rewritten("Decay.\\n\\nm = beta m\\nw = w - m\\n\\n>>> 1\\n1", []))
+    >>> print(rewritten("Decay.\\n\\nm = beta m\\nw = w - m\\n\\nArgs:\\n    a, b: numbers.\\n    more: others.", ["a", "b", "**more"]))
     Decay.
     <BLANKLINE>
     ```text
@@ -49,9 +52,10 @@ def rewritten(text: str, parameters: list[str]) -> str:
     w = w - m
     ```
     <BLANKLINE>
-    Examples:
-        >>> 1
-        1
+    Args:
+        a: numbers.
+        b: numbers.
+        **more: others.
     """
     return "\n\n".join(paragraph(one, parameters) for one in re.split(r"\n[ ]*\n", text))
 

@@ -61,4 +61,3 @@ def test_pages_that_are_run_leave_nothing_out() -> None:
             found = FENCE.match(block)
             assert found, f"indented: {block[:80]}"
             assert found[1] == "console" or found[2], f"a script that no test runs: {block[:80]}"
-
