@@ -1,16 +1,19 @@
-"""Docstrings as the reference shows them: formulas as they are laid out, examples as code, a type for every argument.
+'''Docstrings as the reference shows them: formulas as they are laid out, examples as code, a type for every argument.
 
     m = beta2 m + (1 - beta2) g            a paragraph of equations stays lines, and its stars are products
     Example: or >>> alone                  a session of Python
     beta1, beta2: in [0, 1).               one row each
     hyper: lr and others.                  the signature's **hyper
+    rules: int = 2_000                     a field of a dataclass with a docstring below it is an argument
+    """distinct rules to train"""
 
 What the docstrings say is not changed; Markdown would run lines together, and the parser of Google's style knows `Examples:` alone.
-"""
+'''
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import griffe
@@ -27,7 +30,7 @@ class Docstrings(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
         """Called by griffe for each module, class, function and attribute."""
         if obj.docstring is not None:
-            obj.docstring.value = rewritten(obj.docstring.value, parameters_of(obj))
+            obj.docstring.value = rewritten(with_fields(obj.docstring.value, fields_of(obj)), parameters_of(obj))
 
 
 def parameters_of(obj: griffe.Object) -> list[str]:
@@ -39,6 +42,32 @@ def parameters_of(obj: griffe.Object) -> list[str]:
         {"variadic positional": "*", "variadic keyword": "**"}.get(str(p.kind and p.kind.value), "") + p.name
         for p in function.parameters
     ]
+
+
+def fields_of(obj: griffe.Object) -> dict[str, str]:
+    """Return the fields of a dataclass that have a docstring."""
+    if not isinstance(obj, griffe.Class) or not any("dataclass" in str(one.value) for one in obj.decorators):
+        return {}
+    attributes = {name: one for name, one in obj.members.items() if isinstance(one, griffe.Attribute)}
+    return {
+        name: one.docstring.value for name, one in attributes.items() if one.docstring and "property" not in one.labels
+    }
+
+
+def with_fields(text: str, fields: Mapping[str, str]) -> str:
+    """Return a docstring with the fields as its arguments, in front of its first section.
+
+    >>> with_fields("A search.\\n\\n>>> 1\\n1", {"rules": "to\\ntrain"}).splitlines()
+    ['A search.', '', 'Args:', '    rules: to train', '', '>>> 1', '1']
+    """
+    if not fields or "\nArgs:\n" in text:
+        return text
+    paragraphs = re.split(r"\n[ ]*\n", text)
+    first = next(
+        (i for i, one in enumerate(paragraphs) if SECTION.match(one) or one.startswith(">>>")), len(paragraphs)
+    )
+    lines = [f"    {name}: {' '.join(said.split())}" for name, said in fields.items()]
+    return "\n\n".join([*paragraphs[:first], "\n".join(["Args:", *lines]), *paragraphs[first:]])
 
 
 def rewritten(text: str, parameters: list[str]) -> str:

@@ -1,7 +1,7 @@
 """What mkdocs does with these documents beside rendering them.
 
 - A link that leaves `docs/`, such as `../deploy/README.md`, works in a checkout; on the site it leads to the repository.
-- CHANGELOG.md and CONTRIBUTING.md are pages of the site, from where they lie.
+- README.md, CHANGELOG.md and CONTRIBUTING.md are pages of the site, from where they lie.
 - Where a block is `<!-- not run: REASON -->`, the page says so.
 - The reference of the command line is what `neuropt COMMAND --help` prints.
 """
@@ -23,7 +23,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[2]
 REPOSITORY = "https://github.com/neuropt/neuropt/blob/main/"
-FROM_THE_ROOT = {"CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
+FROM_THE_ROOT = {"README.md": "start.md", "CHANGELOG.md": "changelog.md", "CONTRIBUTING.md": "contributing.md"}
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)(#[^)\s]*)?(?=\))")
 NOT_RUN = re.compile(r"<!-- not run: ([^\n]+?) -->")
 HELP = "<!-- help of every command -->"

@@ -54,7 +54,7 @@ class Elements(HTMLParser):
 
 def test_every_document_is_a_page(site: Path) -> None:
     documents = {str(path.relative_to(ROOT / "docs").with_suffix(".html")) for path in (ROOT / "docs").rglob("*.md")}
-    assert documents | {"changelog.html", "contributing.html"} <= {str(path.relative_to(site)) for path in pages(site)}
+    assert documents | {"start.html", "changelog.html", "contributing.html"} <= {str(path.relative_to(site)) for path in pages(site)}
 
 
 def test_every_public_name_has_its_place(site: Path) -> None:
