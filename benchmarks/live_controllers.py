@@ -59,6 +59,9 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=2)
     parser.add_argument("--task", default="digits-mlp")
     parser.add_argument("--rules", type=int, default=2_000)
+    parser.add_argument(
+        "--reward", help="what controllers are told: accuracy or loss; the task's own unless told otherwise"
+    )
     parser.add_argument("--finalist-seeds", type=int, default=10)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--executor", default="tune", help="in-process trains without Ray, on one core")
@@ -75,6 +78,7 @@ def main() -> None:
                 task=arguments.task,
                 rules=arguments.rules,
                 seed=seed,
+                reward=arguments.reward,
                 finalist_seeds=arguments.finalist_seeds,
                 workers=arguments.workers,
                 executor=arguments.executor,
