@@ -43,6 +43,6 @@ spirals = Task(
     load=load,
     model=Network,
     batch_size=50,
-    steps=150,
+    steps=100,
     metric="accuracy",
 )

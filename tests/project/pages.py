@@ -26,11 +26,13 @@ from neuropt.cli import main
 
 ROOT = Path(__file__).parents[2]
 COLUMNS = 80
+CHECKOUT = "~/neuropt"
+"""Where the reader is."""
 RECORDED_ON = "AVX512"
 """What the numbers of trained networks were recorded with; other instructions sum in other orders."""
 
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```', re.DOTALL | re.MULTILINE)
-_TIMES = re.compile(r"[\d,]+(?= rules/min)|\d+:\d\d(?= left)")
+_TIMES = re.compile(r"[\d,]+(?= rules/min)|\d+:\d\d(?= left)|(?<=ms )\d+\.\d+")
 _CONTROL = re.compile(r"\x1b\[([?\d;]*)([A-Za-z])")
 
 
@@ -80,7 +82,7 @@ def run(step: Step) -> tuple[int, str]:
         return 0, ""
     with terminal() as screen:
         code = _run(shlex.split(step.text.replace("\\\n", " "), comments=True), step.text)
-    return code, shown(screen.getvalue())
+    return code, shown(screen.getvalue()).replace(str(Path.cwd()), CHECKOUT)
 
 
 def _run(words: list[str], typed: str) -> int:
