@@ -42,7 +42,7 @@ class Elements(HTMLParser):
 
     def __init__(self, page: Path) -> None:
         super().__init__()
-        self.fetched, self.places = [], set[str]()
+        self.fetched, self.places = list[str](), set[str]()
         self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
@@ -54,7 +54,9 @@ class Elements(HTMLParser):
 
 def test_every_document_is_a_page(site: Path) -> None:
     documents = {str(path.relative_to(ROOT / "docs").with_suffix(".html")) for path in (ROOT / "docs").rglob("*.md")}
-    assert documents | {"start.html", "changelog.html", "contributing.html"} <= {str(path.relative_to(site)) for path in pages(site)}
+    assert documents | {"start.html", "changelog.html", "contributing.html"} <= {
+        str(path.relative_to(site)) for path in pages(site)
+    }
 
 
 def test_every_public_name_has_its_place(site: Path) -> None:
