@@ -13,6 +13,8 @@ TUTORIALS = ROOT / "docs" / "tutorials"
 PAGES = {path.stem: path for path in sorted(TUTORIALS.glob("*.md"))}
 ON_RAY = {"cluster"}
 """Pages that start Ray; `test_cluster_page.py` runs them."""
+LONG = {"first-search", "your-own-model"}
+"""Pages whose steps take more than a few seconds."""
 
 
 @pytest.fixture
@@ -28,7 +30,10 @@ def test_the_tutorials_are_those_that_were_promised() -> None:
     assert list(PAGES) == [*promised, "your-own-space"]
 
 
-@pytest.mark.parametrize("name", [name for name in PAGES if name not in ON_RAY])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in PAGES if name not in ON_RAY],
+)
 def test_every_step_does_what_the_page_says(name: str, checkout: Path) -> None:
     page = PAGES[name].read_text(encoding="utf-8")
     done = steps(page)
