@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 from controllers.checked import METHODS, Checked, speaking
 from controllers.controller import Controller, TokenSpace
@@ -59,7 +60,7 @@ class ControllerFile:
             found = "is missing" if make is None else f"is {make!r:.80}"
             raise ValueError(f"{self.typed} must be a class that is called with (space, seed), but {found}.")
         with speaking(self.typed, "__init__"):
-            own = make(space, seed)
+            own = cast("Controller", make(space, seed))
         missing = [name for name in METHODS if not callable(getattr(own, name, None))]
         if missing:
             raise ValueError(f"{self.typed} has no {', '.join(missing)}; a controller has {', '.join(METHODS)}.")

@@ -71,7 +71,8 @@ def allowed() -> str:
 def test_the_example_climbs_and_goes_on_exactly() -> None:
     def rewarded(controller: str, rounds: int) -> list[int]:
         """Rewards are the sums of the tokens; return the best one after each round."""
-        climber, best = create_controller(controller, SPACE, seed=1), []
+        climber = create_controller(controller, SPACE, seed=1)
+        best: list[int] = []
         for _ in range(rounds):
             proposals = climber.ask(10)
             sums = [sum(one.tokens) for one in proposals]
