@@ -45,8 +45,8 @@ class Elements(HTMLParser):
         self.fetched, self.places = list[str](), set[str]()
         self.feed(page.read_text(encoding="utf-8"))
 
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        found = dict(attributes)
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        found = dict(attrs)
         self.places.add(found.get("id") or "")
         if tag in FETCHED and found.get("rel") not in LINKS:
             self.fetched.append(found.get(FETCHED[tag]) or "")
