@@ -11,7 +11,7 @@ CODE := search_space controllers neuropt tests
 ONE := $(addprefix tests/,compiling controllers exporting optimizers project search_space statistics)
 SIDE_BY_SIDE := --no-print-directory --jobs 2 --keep-going --output-sync=target
 
-.PHONY: help search test test-all fast-tests-one fast-tests-two slow-tests check lint types format constraints clean
+.PHONY: help search test test-all fast-tests-one fast-tests-two slow-tests check lint types format docs constraints clean
 
 help:  ## list what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ format: $(VENV)/.installed-dev  ## format the code and sort imports
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-docs  ## the documents as a site in build/site; whatever mkdocs warns of is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build  # the theme's makers speak of other plans of theirs
+
 # ---- installation: again only when what is to be installed has changed
 
 $(BIN)/python:
@@ -69,6 +72,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e '.[dev]'
+	@touch $(VENV)/.installed $(VENV)/.installed-docs $@
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e '.[docs]'
 	@touch $(VENV)/.installed $@
 
 constraints: ## pin the newest versions that pyproject.toml allows, from a fresh environment

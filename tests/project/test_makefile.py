@@ -64,6 +64,12 @@ def test_every_test_is_run_once() -> None:
 
 
 @needs_make
+def test_make_docs_builds_the_site_that_the_tests_look_at() -> None:
+    command = next(line for line in make("-n", "docs").stdout.splitlines() if "mkdocs" in line)
+    assert "bin/python -m mkdocs build" in command
+
+
+@needs_make
 def test_a_python_that_is_absent_is_said_in_one_line(tmp_path: Path) -> None:
     ended = make("search", "PYTHON=python3.99", f"VENV={tmp_path / 'none'}")
     assert ended.returncode != 0
@@ -82,7 +88,9 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     )
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    required = project["dependencies"] + project["optional-dependencies"]["dev"]  # what `make constraints` installs
+    extras = project["optional-dependencies"]  # dev, and docs through it, are what `make constraints` installs
+    assert "neuropt[docs]" in extras["dev"]
+    required = project["dependencies"] + [one for one in extras["dev"] if one != "neuropt[docs]"] + extras["docs"]
     for requirement in map(Requirement, required):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
     assert pins[canonicalize_name("torch")] == "2.13.0", "no local part, so that CPU and CUDA builds both fit"
