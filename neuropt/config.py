@@ -35,7 +35,7 @@ class SearchConfig:
     groups: int | None = None
     """groups of five tokens in a rule, 1 to 6; None leaves the space's own number"""
     controller: str = "ppo-mutants"
-    """who proposes: a name of `neuropt controllers`, or a TOML file"""
+    """who proposes: a name of `neuropt controllers`, a TOML file, or FILE.py:NAME"""
     warm_start: str | None = None
     """rules to begin with, such as adam,powersign or RUN:1, or the folder of an earlier run to learn from; commas between"""
     task: str = "digits-mlp"

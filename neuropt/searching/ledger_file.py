@@ -15,7 +15,17 @@ from pathlib import Path
 
 from neuropt.writing import give_name, new_name
 
-FACTS = ("neuropt", "torch", "python", "machine", "threads", "data_sha256", "weights_sha256", "task_sha256")
+FACTS = (
+    "neuropt",
+    "torch",
+    "python",
+    "machine",
+    "threads",
+    "data_sha256",
+    "weights_sha256",
+    "task_sha256",
+    "controller_sha256",
+)
 """What numbers depend on besides the configuration: the names in `environments.facts`."""
 
 _SCHEMA_1 = """

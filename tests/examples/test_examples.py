@@ -23,6 +23,8 @@ NEEDS = {
 }
 HERE = ("plain_loop", "lr_scheduler", "gradient_accumulation", "mixed_precision", "create")
 APART = ("compiled", "distributed", *NEEDS)
+OF_TUTORIALS = ("own_controller", "own_model_task")
+"""Run by `tests/project/test_tutorials.py`, step by step as their pages say."""
 
 
 def run_script(name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> str:
@@ -48,7 +50,7 @@ def assert_learns(printed: str, runs: int = 1) -> None:
 
 
 def test_every_example_has_a_test() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*HERE, *APART}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*HERE, *APART, *OF_TUTORIALS}
 
 
 def test_a_plain_loop_takes_names_text_and_exported_files(
