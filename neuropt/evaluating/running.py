@@ -79,7 +79,7 @@ def run_evaluation(
         ledger = None
         if folder is not None:
             ledger = _ledger(folder, config, loaded, facts, resume, accept_changes, stack)
-        forms = json.loads(ledger.meta()["forms"]) if ledger is not None else _forms(config, loaded)
+        forms = ledger.forms() if ledger is not None else _forms(config, loaded)
         studies: list[tuple[Task, tuple[Study, ...]]] = []
         costs: dict[tuple[str, str], Mapping[str, Any]] = {}
         for task, data in loaded:

@@ -85,11 +85,23 @@ def test_a_ledger_whose_facts_are_others_is_refused_unless_that_is_accepted(
     assert evaluate(out=folder, resume=True).rows == whole[1].rows, "it is recorded once"
 
 
+ANEW = "cannot be read; nothing was changed. .* or start an evaluation anew with another --out."
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("UPDATE evaluation_works SET done = '{}'", "is damaged"),
-        ("UPDATE costs SET cost = 'much'", "is damaged"),
+        (
+            "UPDATE evaluation_works SET done = '{}' WHERE rowid = 2",
+            f"row 2 of table evaluation_works, of digits-mlp, {ANEW}",
+        ),
+        (
+            "UPDATE evaluation_works SET done = 'much' WHERE rowid = 1",
+            f"row 1 of table evaluation_works, of digits-mlp, {ANEW}",
+        ),
+        ("UPDATE costs SET cost = 'much' WHERE optimizer = 'adam'", f"the cost of adam on digits-mlp {ANEW}"),
+        ("UPDATE environments SET facts = '['", f"the environment {ANEW}"),
+        ("UPDATE meta SET value = '{' WHERE key = 'forms'", rf"the forms of its tasks \(table meta\) {ANEW}"),
         ("DROP TABLE costs", "is an SQLite file, but not the ledger of an evaluation"),
         ("PRAGMA user_version = 9", "has schema 9, but this neuropt reads up to 1; use a newer neuropt"),
     ],

@@ -215,3 +215,41 @@ def test_a_cluster_of_an_older_ray_is_refused(bare: Path, tmp_path: Path) -> Non
         in error
     )
     assert error.count("\n") == 1
+
+
+def test_an_older_ray_on_a_node_is_refused_where_it_wants_to_join(bare: Path) -> None:
+    env, address = environment(token()), f"127.0.0.1:{free_port()}"
+    head = ("--head", "--port", address.partition(":")[2], "--include-dashboard", "false", "--num-cpus", "0")
+    command = [str(bare), "-c", START.format(claim="ray.__version__ = '2.31.0'"), "start", "--address", address]
+    with node(bare, env, *head):
+        began = time.monotonic()
+        ended = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "Version mismatch" in ended.stdout + ended.stderr
+    assert "Ray: 2.31.0" in ended.stdout + ended.stderr
+    assert time.monotonic() - began < 30
+
+
+def test_a_node_without_our_packages_is_one_clear_line(installed: Path, bare: Path, tmp_path: Path) -> None:
+    env = environment(token())
+    with cluster(bare, env) as address:
+        code, _, error = search(installed, env, address, tmp_path / "run", cwd=tmp_path)
+        assert (code, error.count("\n")) == (2, 1), error
+        assert "a worker of Ray cannot begin: ModuleNotFoundError: No module named" in error
+        command = [
+            str(installed),
+            "-m",
+            "neuropt",
+            "evaluate",
+            "sgd",
+            "--tasks",
+            "digits-mlp",
+            "--seeds",
+            "1",
+            "--trials",
+            "1",
+        ]
+        command += ["--executor", "tune", "--address", address]
+        ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "a worker of Ray cannot begin: ModuleNotFoundError: No module named" in ended.stderr.splitlines()[-1]
