@@ -29,7 +29,7 @@ from neuropt.tasks.task import Task, TaskData
 from neuropt.training.curves import evaluation_steps
 from neuropt.training.one_at_a_time import OneAtATime, OptimizerFactory
 from neuropt.training.threads import one_thread
-from neuropt.training.train import denormals_flushed, rule_factory
+from neuropt.training.train import rule_factory, whole_float32
 from neuropt.training.work import Job
 from search_space import parse_rule
 
@@ -158,7 +158,7 @@ def trace_child(job: Job, task: Task, data: TaskData, seed: int, schedule: str, 
         return optimizer
 
     moments: list[Moment] = []
-    with one_thread(), denormals_flushed():
+    with one_thread(), whole_float32():
         cohort = OneAtATime(task, data, [watched], [job.learning_rates], [seed], schedule=schedule)
         (watch,) = watches
         for begin, end in pairwise(evaluation_steps(task.steps, evaluations)):
