@@ -29,14 +29,19 @@ def check_count(n: int) -> None:
 
 def check_known(known: Sequence[Known], space: TokenSpace) -> None:
     """Refuse known strings that the space does not allow."""
+    for one in known:
+        check_allowed(one.tokens, space, "A known string")
+
+
+def check_allowed(tokens: Sequence[int], space: TokenSpace, what: str) -> None:
+    """Refuse a string that the space does not allow."""
     choices = space.choices
-    for tokens in (k.tokens for k in known):
-        if len(tokens) != len(choices):
-            raise ValueError(f"A known string must have {len(choices)} tokens, but {list(tokens)} has {len(tokens)}.")
-        row = np.array([tokens], dtype=np.int64)
-        for k, token in enumerate(tokens):
-            if not 0 <= token < choices[k] or not space.masks(row[:, :k])[0, token]:
-                raise ValueError(f"The space does not allow token {token} at position {k} of the known {list(tokens)}.")
+    if len(tokens) != len(choices):
+        raise ValueError(f"{what} must have {len(choices)} tokens, but {list(tokens)} has {len(tokens)}.")
+    row = np.array([tokens], dtype=np.int64)
+    for k, token in enumerate(tokens):
+        if not 0 <= token < choices[k] or not space.masks(row[:, :k])[0, token]:
+            raise ValueError(f"{what}: the space does not allow token {token} at position {k} of {list(tokens)}.")
 
 
 def check_masks(allowed: NDArray[np.bool_], prefixes: NDArray[np.int64]) -> None:

@@ -6,7 +6,8 @@
     [settings]           # fields of the algorithm's settings; what is left out keeps its default
     learning_rate = 3e-3
 
-A user's own file works like a shipped one: `create_controller("mine.toml", space, seed=1)`.
+A user's own file works like a shipped one: `create_controller("mine.toml", space, seed=1)`. So does a controller of one's own,
+`create_controller("mine.py:Mine", space, seed=1)`; what stands in for its settings is its file (`controllers.controller_file`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from controllers.controller import Controller, TokenSpace
+from controllers.controller_file import ControllerFile, is_controller_file, read_controller_file
 from controllers.evolution import Evolution, EvolutionSettings
 from controllers.ppo import PPO, PPOSettings
 from controllers.random import RandomSearch, RandomSettings
@@ -27,7 +29,9 @@ from controllers.reinforce import Reinforce, ReinforceSettings
 from controllers.tree import TreeSearch, TreeSettings
 from controllers.trpo import TRPO, TRPOSettings
 
-Settings = PPOSettings | ReinforceSettings | TRPOSettings | EvolutionSettings | TreeSettings | RandomSettings
+Settings = (
+    PPOSettings | ReinforceSettings | TRPOSettings | EvolutionSettings | TreeSettings | RandomSettings | ControllerFile
+)
 
 ALGORITHMS: dict[str, type[Settings]] = {
     "ppo": PPOSettings,
@@ -54,15 +58,15 @@ class Preset:
 def create_controller(
     name_or_path: str | Path, space: TokenSpace, seed: int, overrides: Mapping[str, object] | None = None
 ) -> Controller:
-    """Create a controller from a preset's name or a TOML file.
+    """Create a controller from a preset's name, a TOML file, or a Python file of one's own.
 
     Args:
-        name_or_path: one of `list_presets()`, or a path that ends in `.toml`.
+        name_or_path: one of `list_presets()`, a path that ends in `.toml`, or `path/to/file.py:NAME`, which is run.
         seed: decides the first weights and every draw.
-        overrides: settings that replace the preset's, checked like them.
+        overrides: settings that replace the preset's, checked like them; a Python file has none.
 
     Raises:
-        ValueError: for an unknown name, or a field that is unknown, of the wrong type, or out of range.
+        ValueError: for an unknown name, a field that is unknown, of the wrong type, or out of range, or a faulty Python file.
         FileNotFoundError: if the TOML file is not there.
 
     Example:
@@ -87,10 +91,12 @@ def build_controller(settings: Settings, space: TokenSpace, seed: int) -> Contro
             return TreeSearch(space, settings, seed=seed)
         case RandomSettings():
             return RandomSearch(space, settings, seed=seed)
+        case ControllerFile():
+            return settings.create(space, seed)
 
 
 def load_preset(name_or_path: str | Path, overrides: Mapping[str, object] | None = None) -> Preset:
-    """Read and check a preset.
+    """Read and check a preset; a Python file is read and not run.
 
     Raises:
         ValueError: naming the file, the field, what it got and what would be valid.
@@ -99,13 +105,18 @@ def load_preset(name_or_path: str | Path, overrides: Mapping[str, object] | None
         >>> load_preset("bello2017").settings.learning_rate
         1e-05
     """
+    if is_controller_file(str(name_or_path)):
+        if overrides:
+            raise ValueError(f"controller {str(name_or_path)!r} has no settings, but got {', '.join(overrides)}.")
+        return Preset("a controller of one's own file", read_controller_file(str(name_or_path)))
     if str(name_or_path).endswith(".toml"):
         return _parse(_read(Path(name_or_path)), str(name_or_path), overrides or {})
     shipped = _shipped()
     if name_or_path not in shipped:
         names = ", ".join(shipped)
         raise ValueError(
-            f"Unknown controller {str(name_or_path)!r}: must be one of {names}, or a path that ends in .toml."
+            f"Unknown controller {str(name_or_path)!r}: must be one of {names}, "
+            "a path that ends in .toml, or FILE.py:NAME."
         )
     text = shipped[str(name_or_path)].read_text(encoding="utf-8")
     return _parse(text, f"controller {str(name_or_path)!r}", overrides or {})

@@ -16,7 +16,7 @@ from neuropt.shadowing import check_not_shadowed
 check_not_shadowed()
 
 if TYPE_CHECKING:
-    from controllers import create_controller
+    from controllers import Controller, Known, Outcome, Proposal, TokenSpace, create_controller
     from neuropt import optimizers, testing
     from neuropt.comparing.compare import compare_controllers
     from neuropt.compiling.create import create_optimizer
@@ -37,7 +37,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MLP",
+    "Controller",
     "DataError",
+    "Known",
+    "Outcome",
+    "Proposal",
     "Provenance",
     "Rule",
     "RuleError",
@@ -49,6 +53,7 @@ __all__ = [
     "TableError",
     "Task",
     "TaskData",
+    "TokenSpace",
     "__version__",
     "compare_controllers",
     "create_controller",
@@ -76,7 +81,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "controllers": ("create_controller",),
+    "controllers": ("Controller", "Known", "Outcome", "Proposal", "TokenSpace", "create_controller"),
     "neuropt": ("optimizers", "testing"),
     "neuropt.comparing.compare": ("compare_controllers",),
     "neuropt.compiling.create": ("create_optimizer",),

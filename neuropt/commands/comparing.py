@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from neuropt.comparing.controller_comparison import ControllerComparison
     from neuropt.evaluating.statistics import Spread
 
+NO_BREAK = "\u00a0"
 EVERY = 0.05
 """Share of the searches after which a line says how far it is."""
 
@@ -28,7 +31,7 @@ class CompareControllers:
     table: Annotated[str, arg(metavar="TABLE")]
     """a name of `neuropt table list`, or a file that `neuropt table build` wrote"""
     controllers: str = "random,evolution,tree,reinforce,ppo,ppo-mutants,trpo"
-    """names of `neuropt controllers`, or TOML files; commas between"""
+    """names of `neuropt controllers`, TOML files, or FILE.py:NAME; commas between"""
     budget: int = 2_000
     """distinct rules that each search trains"""
     seeds: int = 30
@@ -69,7 +72,7 @@ class CompareControllers:
             print(found.to_json(), end="")
             return
         print(f"{found.table}: {found.rules:,} rules, {self.seeds} searches of {self.budget:,} children each")
-        print_rows([_cells(row, self.budget) for row in found.rows], as_json=False)
+        _print([_cells(row) for row in found.rows])
         print("\n".join(_legend(found)))
         if self.out is not None:
             print(f"searches, curves and figure are in {self.out}")
@@ -77,11 +80,26 @@ class CompareControllers:
 
 def _say(done: int, of: int) -> None:
     step = max(1, round(EVERY * of))
-    if done % step == 0 or done == of:
+    if sys.stderr.isatty():  # one line that is written over
+        print(f"\r{done}/{of} searches", file=sys.stderr, end="\n" if done == of else "", flush=True)
+    elif done % step == 0 or done == of:
         print(f"{done}/{of} searches", file=sys.stderr)
 
 
-def _cells(row: ControllerRow, budget: int) -> dict[str, object]:
+def _print(rows: list[dict[str, object]]) -> None:
+    """Print a table; on a terminal that has no room for it, a paragraph a controller."""
+    columns = [[name, *(str(row[name]) for row in rows)] for name in rows[0]]
+    needed = sum(max(map(len, column)) for column in columns) + 2 * len(columns)
+    if not sys.stdout.isatty() or needed <= (room := shutil.get_terminal_size().columns):
+        print_rows(rows, as_json=False)
+        return
+    for row in rows:
+        cells = [f"{name} {value};".replace(" ", NO_BREAK) for name, value in row.items() if name != "name"]
+        text = textwrap.fill(" ".join(cells), room, initial_indent="  ", subsequent_indent="  ")
+        print(f"{row['name']}\n{text.replace(NO_BREAK, ' ').rstrip(';')}")
+
+
+def _cells(row: ControllerRow) -> dict[str, object]:
     sooner = row.sooner
     times = "-" if sooner is None else f"{sooner.value:.2f}{_interval(sooner.low, sooner.high, '.2f')}"
     entropy = "-" if row.entropy_end is None else f"{row.entropy_begin:.1f} to {row.entropy_end:.1f}"

@@ -16,8 +16,10 @@ from neuropt.commands.printing import print_json, print_rows, show
 
 @dataclass(frozen=True)
 class Spaces:
-    """List the search spaces."""
+    """List the search spaces, or show some of them."""
 
+    names: Annotated[Positional[tuple[str, ...]], arg(metavar="[SPACE...]")] = ()
+    """those to show: names, or TOML files of one's own; left out, all that ship"""
     json: bool = False
     """print JSON"""
 
@@ -36,7 +38,7 @@ class Spaces:
                     "strings": space.allowed_size,
                     "description": space.description,
                 }
-                for space in map(load_space, list_spaces())
+                for space in map(load_space, self.names or list_spaces())
             ],
             self.json,
         )

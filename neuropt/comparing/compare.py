@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
-from controllers import load_preset
+from controllers import build_controller, load_preset
 from neuropt.comparing.comparison import compare_measured
 from neuropt.comparing.controller_comparison import ControllerComparison
 from neuropt.comparing.measured import Curves, Measured
@@ -40,7 +40,7 @@ def compare_controllers(
 
     Args:
         table: a name of `neuropt table list`, or the file of one's own.
-        controllers: names of `neuropt controllers`, or TOML files; `random` is what the others are tested against.
+        controllers: names of `neuropt controllers`, TOML files, or FILE.py:NAME; `random` is what the others are tested against.
         budget: distinct rules that each search trains.
         seeds: searches of each controller.
         seed: of the first search; the others follow.
@@ -69,6 +69,8 @@ def compare_controllers(
     loaded = load_table(table)
     _whole("budget", budget, 1, len(loaded.rules))
     named_strings(warm_start or "", loaded.space)  # each search reads them again; here they are checked
+    for settings in {entry.controller: entry.settings for entry in entries}.values():
+        build_controller(settings, loaded.space, seed)  # likewise: a file of one's own may be faulty
     course = Course(str(table), budget, reward, top_share, warm_start)
     results: dict[int, Result] = {}
     with out_folder(None if out is None else Path(out), FILES, "comparison"):

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 
 import neuropt
+from controllers.controller_file import is_controller_file, read_controller_file
 from neuropt.config import SearchConfig
 from neuropt.searching.engine import child_seeds
 from neuropt.searching.ledger import Ledger, open_ledger
@@ -29,22 +30,33 @@ def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str
     return found if task.source is None else found | {"task_sha256": file_sha256(task.typed)}
 
 
-def check_task_file(ledger_path: Path, task: str) -> None:
-    """Refuse to run the file of a run's task where it is not the one that the run was begun with.
+def controller_facts(controller: str) -> dict[str, str]:
+    """Return the hash of a controller's own file, where it has one."""
+    if not is_controller_file(controller):
+        return {}
+    return {"controller_sha256": read_controller_file(controller).sha256}
+
+
+def check_files(ledger_path: Path, config: SearchConfig) -> None:
+    """Refuse to run a file of a run's task or controller where it is not the one that the run was begun with.
 
     Raises:
         LedgerError: it has changed.
     """
-    if not is_task_file(task):
+    found = controller_facts(config.controller)
+    if is_task_file(config.task):
+        found["task_sha256"] = file_sha256(config.task)
+    if not found:
         return
     with closing(open_ledger(ledger_path)) as ledger:
-        recorded = ledger.facts().get("task_sha256")
-    found = file_sha256(task)
-    if recorded != found:
-        raise LedgerError(
-            f"{ledger_path}: task_sha256 was {recorded}, but {task.rpartition(':')[0]} now has {found}, so it is not run. "
-            "Put the file back as it was, or go on with --accept-changes: the ledger records which results came after"
-        )
+        recorded = ledger.facts()
+    for name, sha256 in found.items():
+        file = getattr(config, name.removesuffix("_sha256")).rpartition(":")[0]
+        if recorded.get(name) != sha256:
+            raise LedgerError(
+                f"{ledger_path}: {name} was {recorded.get(name)}, but {file} now has {sha256}, so it is not run. "
+                "Put the file back as it was, or go on with --accept-changes: the ledger records which results came after"
+            )
 
 
 def versions() -> dict[str, str]:

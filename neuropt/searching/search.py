@@ -12,12 +12,13 @@ from typing import Any
 from rich.console import Console
 
 from controllers import Known, create_controller
+from controllers.controller_file import is_controller_file, read_controller_file
 from neuropt.config import NEED_TUNE, TRACKED, WHEREABOUTS, SearchConfig
 from neuropt.reporting.tables import print_rows
 from neuropt.searching.curves import Curves, CurvesProgress
 from neuropt.searching.engine import OtherProposals, SearchEngine
 from neuropt.searching.executor import Executor
-from neuropt.searching.facts import check_task_file, is_begun, ledger_to_go_on_with, now
+from neuropt.searching.facts import check_files, controller_facts, is_begun, ledger_to_go_on_with, now
 from neuropt.searching.ledger import Ledger, create_ledger
 from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
@@ -77,7 +78,9 @@ def run_search(
         left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
         config = replace(run_config(run), **(left | moved))
         if not accept_changes and is_begun(run / LEDGER):
-            check_task_file(run / LEDGER, config.task)
+            check_files(run / LEDGER, config)
+    if is_controller_file(config.controller):
+        config = replace(config, controller=read_controller_file(config.controller).typed)  # also from another folder
     source, space = source_of(config), load_space(config.space, config.groups)
     config = source.config
     if config.wandb is not None or config.mlflow is not None:
@@ -96,7 +99,7 @@ def run_search(
     with locked(folder), closing(_ledger(folder, config, source, space, accept_changes, console)) as ledger:
         if console is not None and not ledger.finalists():
             groups = f"{space.groups} group{'s' * (space.groups > 1)}"
-            what = f"{space.name}, {groups}, {config.controller}, {source.name}"
+            what = f"{space.name}, {groups}, {_shown(config.controller)}, {source.name}"
             weights = source.facts()["weights_sha256"]
             hashes = f"(data {sha256[:12]}, weights {weights[:12]})"
             console.print(f"{folder}: {what} {hashes}{source.manner(config)}")
@@ -113,7 +116,7 @@ def _ledger(
     console: Console | None,
 ) -> Ledger:
     """Start the ledger of a run, or open it and check that the run can go on here."""
-    facts = source.facts()
+    facts = source.facts() | controller_facts(config.controller)
     if not is_begun(folder / LEDGER):
         # recorded, so that the search goes on exactly even where an earlier run has changed meanwhile
         known = known_to_json(known_strings(config, space))
@@ -248,3 +251,8 @@ def show_finalists(folder: Path, ledger: Ledger, config: SearchConfig, console: 
 
 def _stem(name: str) -> str:
     return Path(name).stem
+
+
+def _shown(controller: str) -> str:
+    """Return the name of a preset, or of a file without its folder."""
+    return Path(controller).name if is_controller_file(controller) else controller

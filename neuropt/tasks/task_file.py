@@ -1,4 +1,4 @@
-"""Tasks of a user's own file, `path/to/task.py:NAME`: the one place where code that is not ours is run, since the user typed its path.
+"""Tasks of a user's own file, `path/to/task.py:NAME`: run, since the user typed its path.
 
 The task travels as the file's text: a worker on another machine runs the same text, which therefore imports nothing that lies beside it,
 only what is installed there. A text is run once in a process, so that what it defines is one thing however often the task arrives.
