@@ -24,7 +24,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("evaluation", type=Path, help="folder of a finished evaluation")
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder of the archive")
-    parser.add_argument("--code-of", type=Path, help="checkout that it was trained with, where its ledger does not say")
+    parser.add_argument(
+        "--code-of",
+        type=Path,
+        help="checkout that it was trained with, or whose children were seen to be the same, where its ledger does not say",
+    )
     arguments = parser.parse_args()
     if not (arguments.evaluation / "summary.json").is_file():
         parser.error(
