@@ -105,7 +105,9 @@ def _sorted(due: Sequence[Due], step: GroupStep) -> tuple[list[list[Due]], list[
 
 def _has_memory(x: Tensor) -> bool:
     """Whether a tensor is its own memory, and not a name for others', as a DTensor is: a kernel would read what is not there."""
-    return type(x).__torch_dispatch__ is Tensor.__torch_dispatch__
+    plain: object = Tensor.__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]  # torch types it as a method
+    given: object = type(x).__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]  # likewise
+    return given is plain
 
 
 def _countable(w: Tensor) -> bool:
