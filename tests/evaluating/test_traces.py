@@ -191,12 +191,11 @@ def test_every_reported_entry_is_traced_at_its_best_trial_on_the_first_report_se
 def test_entries_whose_best_trials_are_one_training_share_its_trace(tmp_path: Path) -> None:
     found = evaluate(
         ["adamw", "adamw(weight_decay=0.01)"],
-        tasks=["quadratic-ill"],
+        tasks=["digits-mlp"],  # an MLP, where AdamW is trained as its rule
         steps=10,
         seeds=1,
         tune_seeds=1,
         trials=5,
-        form="rows",  # where AdamW is trained as its rule
         executor="in-process",
         out=tmp_path / "two",
     )
