@@ -7,8 +7,11 @@ RUN ?= runs/first
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 CODE := search_space controllers neuropt tests
+# Tests run side by side in two jobs. `one` has these folders, `two` all others, so that a new folder is in one of them by itself.
+ONE := $(addprefix tests/,compiling controllers exporting optimizers project search_space statistics)
+SIDE_BY_SIDE := --no-print-directory --jobs 2 --keep-going --output-sync=target
 
-.PHONY: help search test test-all fast-tests slow-tests check lint types format constraints clean
+.PHONY: help search test test-all fast-tests-one fast-tests-two slow-tests check lint types format docs constraints clean
 
 help:  ## list what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -22,13 +25,21 @@ search: $(VENV)/.installed  ## install, and run the default search to its end (R
 	fi
 
 test: check  ## install, then format, lint, types and tests, as CI runs them
-	$(BIN)/pytest -m "not slow"
+	@echo "two halves of the tests run side by side; each shows when it is done"
+	$(MAKE) $(SIDE_BY_SIDE) fast-tests-one fast-tests-two
 
-test-all: check  ## the same with the slow tests, fast and slow ones side by side
-	$(MAKE) --no-print-directory --jobs 2 --output-sync=target fast-tests slow-tests
+test-all: check  ## the same with the slow tests
+	@echo "slow tests and two halves of the others run side by side, two at a time; each shows when it is done"
+	$(MAKE) $(SIDE_BY_SIDE) slow-tests fast-tests-one fast-tests-two
 
-fast-tests slow-tests: %-tests: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "$(if $(filter fast,$*),not slow,slow)"
+fast-tests-one: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "not slow" $(ONE)
+
+fast-tests-two: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(ONE))
+
+slow-tests: $(VENV)/.installed-dev
+	$(BIN)/pytest -m slow
 
 check: lint types
 
@@ -44,6 +55,9 @@ format: $(VENV)/.installed-dev  ## format the code and sort imports
 	$(BIN)/ruff check --fix --select I .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.installed-docs  ## the documents as a site in build/site; whatever mkdocs warns of is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build  # the theme's makers speak of other plans of theirs
+
 # ---- installation: again only when what is to be installed has changed
 
 $(BIN)/python:
@@ -58,6 +72,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP_INSTALL) -e '.[dev]'
+	@touch $(VENV)/.installed $(VENV)/.installed-docs $@
+
+$(VENV)/.installed-docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP_INSTALL) -e '.[docs]'
 	@touch $(VENV)/.installed $@
 
 constraints: ## pin the newest versions that pyproject.toml allows, from a fresh environment

@@ -8,7 +8,7 @@
 Both sides train the same children: one optimizer at K learning rates, the same weights and batches, to the end of the task's budget, and
 evaluate each on the validation split. The plain loop is what a person would write: `nn.Sequential`, autograd, and torch's own optimizer
 (PowerSign: our hand-coded one). The two take turns, `--repeats` times; the table shows medians and their ratio. Times are processor time,
-which other work on the machine moves less than the clock.
+which other work on the machine moves less than the clock; with `--device cuda` they are the clock's, until the GPU has done all.
 A task whose model is no MLP is measured in each of its forms instead, as by `benchmarks/forms.py`.
 """
 
@@ -36,11 +36,12 @@ from neuropt.searching.proposing import Proposer
 from neuropt.tasks import accuracy, batch_order, build_model, cross_entropy, get_task, load_task_data
 from neuropt.tasks.task import MLP, Task, TaskData
 from neuropt.training.children import race
+from neuropt.training.devices import CPU, device_name, find_device, placed, wait
 from neuropt.training.forms import possible_forms
 from neuropt.training.learning_rates import learning_rates
 from neuropt.training.population import Population
 from neuropt.training.recording import record_trajectory
-from neuropt.training.train import denormals_flushed, train_rules
+from neuropt.training.train import train_rules, whole_float32
 from search_space import Rule, load_space, parse_rule, zoo
 
 PLAIN: dict[str, Callable[[list[nn.Parameter], float], Optimizer]] = {
@@ -52,44 +53,51 @@ RULES_A_TRIAL = 20
 """The rules of a search train together in trials of so many, unless told otherwise."""
 
 
-def plain_loop(task: Task, data: TaskData, name: str, rates: list[float], ulp: bool = False) -> list[float]:
+def plain_loop(
+    task: Task, data: TaskData, name: str, rates: list[float], device: torch.device = CPU, ulp: bool = False
+) -> list[float]:
     """Train the children one after the other; return their validation accuracies. `ulp`: from weights one ulp larger."""
-    order = batch_order(len(data.train), task.batch_size, task.steps, seed=0)
+    order = batch_order(len(data.train), task.batch_size, task.steps, seed=0).to(device)
+    train, validation = placed(data.train, device), placed(data.validation, device)
     found = []
     for rate in rates:
-        model = build_model(task, seed=0)
+        model = build_model(task, seed=0).to(device)
         if ulp:
             for parameter in model.parameters():
                 parameter.data = torch.nextafter(parameter.data, torch.full_like(parameter, torch.inf))
         optimizer = PLAIN[name](list(model.parameters()), rate)
         for chosen in order:
             optimizer.zero_grad()
-            loss: Tensor = cross_entropy(model(data.train.inputs[chosen].flatten(1)), data.train.targets[chosen])
+            loss: Tensor = cross_entropy(model(train.inputs[chosen].flatten(1)), train.targets[chosen])
             torch.autograd.backward(loss)
             optimizer.step()
         with torch.no_grad():
-            logits = model(data.validation.inputs.flatten(1))
-            found.append(float(accuracy(logits, data.validation.targets)))
+            logits = model(validation.inputs.flatten(1))
+            found.append(float(accuracy(logits, validation.targets)))
     return found
 
 
-def population(task: Task, data: TaskData, name: str, rates: list[float]) -> list[float]:
+def population(task: Task, data: TaskData, name: str, rates: list[float], device: torch.device = CPU) -> list[float]:
     """Train them together, as one rule at many learning rates."""
-    with denormals_flushed():
-        cohort = Population(task, data, [compile_program(zoo()[name])], [rates], seeds=[0])
+    with whole_float32():
+        cohort = Population(task, data, [compile_program(zoo()[name])], [rates], seeds=[0], device=device)
         results = race(cohort, task, {"validation": data.validation}, halving=False)
     return [child.accuracy or 0.0 for rate in results[0] for child in rate]
 
 
-def seconds(work: Callable[[], list[float]]) -> tuple[float, list[float]]:
-    began = time.process_time()
+def seconds(work: Callable[[], list[float]], device: torch.device = CPU) -> tuple[float, list[float]]:
+    clock = time.process_time if device.type == "cpu" else time.perf_counter
+    began = clock()
     found = work()
-    return time.process_time() - began, found
+    wait(device)
+    return clock() - began, found
 
 
 def compare(task: Task, data: TaskData, arguments: argparse.Namespace) -> Table:
     """Time both sides in turns."""
-    table = Table(title=f"{task.name}: children/min, 1 thread, {platform.machine()}, torch {torch.__version__}")
+    device = find_device(arguments.device)
+    place = f"{device_name(device)} of {platform.machine()}"
+    table = Table(title=f"{task.name}: children/min, 1 thread, {place}, torch {torch.__version__}")
     difference = "largest difference in accuracy"
     for column in (
         "optimizer",
@@ -107,8 +115,8 @@ def compare(task: Task, data: TaskData, arguments: argparse.Namespace) -> Table:
             rates = [10 ** (-3 + 2 * i / children) for i in range(children)]
             turns = [
                 (
-                    seconds(partial(plain_loop, task, data, name, rates)),
-                    seconds(partial(population, task, data, name, rates)),
+                    seconds(partial(plain_loop, task, data, name, rates, device), device),
+                    seconds(partial(population, task, data, name, rates, device), device),
                 )
                 for _ in range(arguments.repeats)
             ]
@@ -120,7 +128,7 @@ def compare(task: Task, data: TaskData, arguments: argparse.Namespace) -> Table:
             if abs(ones[worst] - others[worst]) < 1e-6:
                 table.add_row(*row, "0", "", "")
                 continue
-            moved = plain_loop(task, data, name, [rates[worst]], ulp=True)[0]
+            moved = plain_loop(task, data, name, [rates[worst]], device, ulp=True)[0]
             chaos = f"{abs(moved - ones[worst]):.4f}"
             table.add_row(*row, f"{abs(ones[worst] - others[worst]):.4f}", f"{rates[worst]:.3g}", chaos)
     return table
@@ -187,7 +195,14 @@ def main() -> None:
     parser.add_argument("--split", action="store_true", help="where a population's time goes instead")
     parser.add_argument("--rules", type=int, nargs="+", default=None, help="so many rules of a search instead")
     parser.add_argument("--space", default="icml2017", help="of --rules")
+    parser.add_argument("--device", default="cpu", help="where both sides train, such as cuda")
     arguments = parser.parse_args()
+    if arguments.device != "cpu" and (arguments.split or arguments.rules):
+        parser.error("--split and --rules are measured on the CPU")
+    try:
+        device = find_device(arguments.device)
+    except ValueError as error:
+        parser.error(str(error))
     torch.set_num_threads(1)
     task = get_task(arguments.task)
     data = load_task_data(task, arguments.data_dir)
@@ -196,7 +211,8 @@ def main() -> None:
 
         forms = [*possible_forms(task, data)]
         for children in arguments.children:
-            table = table_of(task, data, arguments.optimizers, children, forms, turns=3 * arguments.repeats, steps=2)
+            turns = 3 * arguments.repeats
+            table = table_of(task, data, arguments.optimizers, children, forms, turns, steps=2, device=device)
             Console(width=120).print(table)
         return
     console = Console(width=160)

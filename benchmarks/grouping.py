@@ -32,7 +32,7 @@ from neuropt.training.merging import order_for_sharing
 from neuropt.training.operations import Operand, calling, copying, drawing
 from neuropt.training.population import Population
 from neuropt.training.rows import Rows, Run
-from neuropt.training.train import denormals_flushed
+from neuropt.training.train import whole_float32
 from search_space.primitives import PRIMITIVES
 
 EVERYTHING = 1 << 30
@@ -199,7 +199,7 @@ def measure(rules_of: int, keep: int, space: str, turns: int) -> list[list[str]]
             label = "all" if most == EVERYTHING else f"{most} rows"
             variants[name, label] = type("Grouped", (Grouped,), {"most_rows": most})
     cohorts = {}
-    with denormals_flushed():
+    with whole_float32():
         for (order, label), kind in variants.items():
             with patch.object(population, "order_for_sharing", ORDERS[order]), patch.object(population, "Rows", kind):
                 cohorts[order, label] = Population(task, data, programs, kept, seeds=[0])

@@ -27,7 +27,7 @@ from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.children import RECENT_STEPS
 from neuropt.training.population import Population
-from neuropt.training.train import denormals_flushed
+from neuropt.training.train import whole_float32
 from search_space import Rule
 
 WINDOWS = (1, 3, 5, 10, 25)
@@ -61,7 +61,7 @@ def recorded(
     for first in range(0, len(rules), RULES_A_TRIAL):
         some = slice(first, first + RULES_A_TRIAL)
         programs = [compile_program(rule) for rule in rules[some]]
-        with denormals_flushed():
+        with whole_float32():
             cohort = Population(task, data, programs, rates[some], seeds=list(range(seeds)), curves=True)
             places = sorted(range(len(cohort.columns)), key=lambda c: (cohort.columns[c].rule, cohort.columns[c].rate))
             shape = (seeds, len(programs), len(rates[0]))

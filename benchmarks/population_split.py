@@ -21,7 +21,7 @@ from neuropt.compiling.program import Program, compile_program
 from neuropt.tasks.task import MLP, Task, TaskData
 from neuropt.training.batched_mlp import Batch
 from neuropt.training.population import Population
-from neuropt.training.train import denormals_flushed
+from neuropt.training.train import whole_float32
 from search_space import Rule
 
 STEPS = 20
@@ -53,7 +53,7 @@ class Calls(TorchDispatchMode):
 
 def calls_of_a_step(task: Task, data: TaskData, programs: Sequence[Program], rates: Sequence[Sequence[float]]) -> int:
     """Return how many calls of torch the rules of one population make a step, once its random numbers are drawn."""
-    with denormals_flushed():
+    with whole_float32():
         cohort = Population(task, data, programs, rates, seeds=[0])
         cohort.advance(2)
         cohort.rows.step(2)
@@ -114,7 +114,7 @@ def split_table(
     ):
         table.add_column(column, justify="left" if column in ("population", "bound") else "right")
     for name, (rules, rates) in groups.items():
-        with denormals_flushed():
+        with whole_float32():
             cohort = Population(task, data, [compile_program(rule) for rule in rules], rates, seeds=[0])
             cohort.advance(2)
             children, (inputs, targets) = len(cohort.columns), cohort.examples[0]

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from controllers.policy import NOT_FINITE
 from controllers.settings import AdamSettings
 
 
@@ -21,11 +22,13 @@ class Descent:
         """Take one step down the gradient; return its norm before clipping.
 
         Raises:
-            RuntimeError: if the gradient is not finite; the weights are kept.
+            ValueError: if the gradient is not finite; the weights are kept.
         """
         self._adam.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self._parameters, self._clip, error_if_nonfinite=True)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self._clip)
+        if not torch.isfinite(norm):
+            raise ValueError(f"The policy's gradient is {NOT_FINITE}")
         self._adam.step()
         return float(norm)
 

@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from controllers.checks import check_masks
 from controllers.controller import TokenSpace
 
+NOT_FINITE = "not finite: the learning rate is too large, a reward is beyond float32, or a state is damaged."
+"""What is wrong with weights or a gradient that hold NaN or infinity."""
+
 
 class Policy(nn.Module):
     """A single-layer LSTM over token strings.
@@ -115,9 +118,7 @@ class Policy(nn.Module):
         if not torch.isfinite(log_probability).all():
             for k in range(self.length):  # looked for only now, as it costs time at each step
                 check_masks(self.space.masks(tokens[:, :k]), tokens[:, :k])
-            raise ValueError(
-                "The policy's weights are not finite: the learning rate is too large or a state is damaged."
-            )
+            raise ValueError(f"The policy's weights are {NOT_FINITE}")
         return tokens, log_probability
 
 

@@ -14,6 +14,7 @@ from torch.nn.utils import vector_to_parameters
 from controllers.checks import require
 from controllers.conjugate_gradients import conjugate_gradients
 from controllers.controller import TokenSpace
+from controllers.policy import NOT_FINITE
 from controllers.policy_gradient import Lesson, PolicyGradient, likelihood_ratio
 from controllers.settings import PolicySettings
 
@@ -75,8 +76,8 @@ class TRPO(PolicyGradient):
         loss, _ = self._loss(lesson)
         gradient = _flat(torch.autograd.grad(loss, parameters))
         if not torch.isfinite(gradient).all():
-            raise RuntimeError("The gradient is not finite: the policy's weights are damaged.")
-        before = self.policy.log_probabilities(torch.from_numpy(lesson.tokens), lesson.allowed).detach()
+            raise ValueError(f"The policy's gradient is {NOT_FINITE}")
+        before = self._whole(lesson).detach()
         fisher = fisher_product(self._kl(lesson, before), parameters)
 
         def product(v: Tensor) -> Tensor:
@@ -87,9 +88,13 @@ class TRPO(PolicyGradient):
         share, kl = self._search_line(lesson, before, loss.item(), length * x)
         return {"loss": loss.item(), "gradient_norm": float(gradient.norm()), "kl": kl, "step_share": share}
 
+    def _whole(self, lesson: Lesson) -> Tensor:
+        """Return whole distributions along the strings of the batch; what a queue repeats is not what the policy proposes."""
+        n = lesson.size
+        return self.policy.log_probabilities(torch.from_numpy(lesson.tokens[:n]), lesson.allowed[:n])
+
     def _kl(self, lesson: Lesson, before: Tensor) -> Tensor:
-        now = self.policy.log_probabilities(torch.from_numpy(lesson.tokens), lesson.allowed)
-        return kl_divergence(before, now)
+        return kl_divergence(before, self._whole(lesson))
 
     @torch.no_grad()
     def _search_line(self, lesson: Lesson, before: Tensor, loss: float, step: Tensor) -> tuple[float, float]:

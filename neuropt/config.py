@@ -68,7 +68,7 @@ class SearchConfig:
     address: str | None = None
     """HOST:PORT of a running Ray cluster; None starts Ray on this machine"""
     workers: int | None = None
-    """trials at the same time; None uses every CPU of Ray"""
+    """trials at the same time (executor tune only); None uses every CPU of Ray"""
     cpus_per_child: float | None = None
     """CPUs that Ray sets aside for each trial under way, or a fraction of one (executor tune only); None: 1"""
     gpus_per_child: float | None = None
@@ -190,7 +190,7 @@ WHEREABOUTS = (
 TRACKED = ("wandb", "mlflow")
 """Fields that name where curves go, through callbacks of Tune."""
 
-NEED_TUNE = ("address", "cpus_per_child", "gpus_per_child", "child_seconds", "child_memory", *TRACKED)
+NEED_TUNE = ("address", "workers", "cpus_per_child", "gpus_per_child", "child_seconds", "child_memory", *TRACKED)
 """Fields that only the Tune executor can follow."""
 
 _KINDS: dict[type, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import difflib
 import platform
 import re
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,17 +105,25 @@ def provenance_of(named: NamedRule) -> Provenance:
         date=meta.get("created"),
         versions={label: facts[label.lower()] for label in ("neuropt", "torch", "Python") if label.lower() in facts},
         reward=named.found.reward,
-        summary=_summary(row) if row is not None else None,
+        summary=_summary(row, finalists) if row is not None else None,
     )
 
 
-def _summary(row: Row) -> str | None:
+def _summary(row: Row, finalists: Sequence[Row]) -> str | None:
+    """Say how a rule did on fresh seeds, and how the best of the tuned built-ins beside it did."""
     if row.validation is None or row.test is None:
         return None
-    return (
+    said = (
         f"finalist: validation {row.metric} {row.validation.median:.4f}, test {row.metric} {row.test.median:.4f}, "
         f"medians of n = {row.n} fresh seeds"
     )
+    for other in finalists:  # the best first
+        if other.rule is None and other.validation is not None and other.test is not None:
+            said += (
+                f"; the best tuned built-in, {other.optimizer}: {other.validation.median:.4f}, {other.test.median:.4f}"
+            )
+            break
+    return said
 
 
 def _of_run(name: str, position: int) -> NamedRule:

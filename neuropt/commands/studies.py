@@ -120,7 +120,7 @@ class Evaluate:
     executor: Executor | None = None
     """in-process without Ray, or tune: Ray on this machine or a cluster (in-process)"""
     workers: int | None = None
-    """processes of Ray; None for every CPU"""
+    """processes of Ray, with --executor tune; None for every CPU"""
     address: str | None = None
     """HOST:PORT of a running Ray cluster"""
     json: bool = False

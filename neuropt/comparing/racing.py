@@ -62,7 +62,7 @@ def race(course: Course, entries: Sequence[Entry], workers: int) -> Iterator[tup
     """Do searches, and yield (position among the entries, what it came to) as they end.
 
     Raises:
-        ValueError: a worker was ended from outside, or a controller never proposed a rule of the table.
+        ValueError: a worker was ended from outside, or a controller broke, or never proposed a rule of the table.
     """
     if workers == 1:
         for position, entry in enumerate(entries):
@@ -104,5 +104,8 @@ def _search(course: Course, entry: Entry) -> Result:
     with one_thread():
         controller = build_controller(entry.settings, table.space, entry.seed)
         controller.begin(named_strings(course.warm_start or "", table.space))
-        trace = search_table(table, judged, controller, course.budget, entry.controller, entry.seed)
+        try:
+            trace = search_table(table, judged, controller, course.budget, entry.controller, entry.seed)
+        except ValueError as error:
+            raise ValueError(f"{entry.controller}, seed {entry.seed}: {error}") from error
     return measure(trace, table, judged, top, course.budget), curves(trace, judged, top, course.budget)

@@ -58,7 +58,7 @@ def search_table(
             ended = "exhausted" if proposer.exhausted else "proposals"
             break
     if not children:
-        raise ValueError(f"{name or 'the controller'} proposed no rule of {table.name} in {len(rows):,} proposals")
+        raise ValueError(f"the controller proposed no rule of {table.name} in {len(rows):,} proposals")
     statuses = [row.status for row in rows]
     return Trace(
         controller=name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -24,13 +25,27 @@ _PREPARED: WeakKeyDictionary[Optimizer, dict[Any, Known]] = WeakKeyDictionary()
 """Parameters that are prepared for direct calls, of each optimizer: no part of it that is saved or copied."""
 
 
-def moving_in(optimizer: Optimizer, group: dict[str, Any], first: int) -> list[Moving]:
-    """Return the parameters of a group that have gradients; `first` is the index of its first parameter over all groups."""
-    state, moving = optimizer.state, list[Moving]()
-    for index, w in enumerate(group["params"], first):
+def moving_in(optimizer: Optimizer, group: dict[str, Any], first: int) -> list[list[Moving]]:
+    """Return the parameters of a group that have gradients, in lists to be updated in turn, none of which has a parameter twice.
+
+    torch warns of a group with a parameter that is listed twice, and takes two steps with it.
+
+    Args:
+        first: index of the group's first parameter over all groups.
+    """
+    state, moving, params = optimizer.state, list[Moving](), group["params"]
+    for index, w in enumerate(params, first):
         if (g := w.grad) is not None:
             moving.append((w, g, state[w], index))
-    return moving
+    if len(set(map(id, params))) == len(params):
+        return [moving] if moving else []
+    turns, seen = list[list[Moving]](), Counter[int]()
+    for one in moving:
+        seen[id(one[0])] += 1
+        if seen[id(one[0])] > len(turns):
+            turns.append([])
+        turns[seen[id(one[0])] - 1].append(one)
+    return turns
 
 
 def fused_step(

@@ -9,7 +9,8 @@ three ways:
 - Small tensors that share their numbers are copied into one flat piece of memory, updated together, and copied back: for them such a call
   costs more than moving them twice. Rules with reductions or draws have something of each tensor's own, and are not gathered.
 
-Where there is no machine code, a single element alone, or none, is left to the loop: compilers treat the sizes 0 and 1 apart.
+Where there is no machine code, a single element alone, or none, is left to the loop: compilers treat the sizes 0 and 1 apart. So are
+tensors that are made of other tensors (DTensor), and those of more than 2^31 elements on a GPU.
 """
 
 # torch documents its _foreach_ functions but leaves them out of __all__:
@@ -30,6 +31,8 @@ from neuropt.compiling.pieces import gathered, largest, small
 
 Moving = tuple[Tensor, Tensor, State, int]
 """A parameter, its gradient, its state, and its index over all groups."""
+LARGEST_ELSEWHERE = 2**31 - 1
+"""Elements that a kernel of a GPU counts: a compiler takes 32 bits for the places of tensors like its examples."""
 Known = dict[int, Prepared]
 """By the parameter's identity, which stays its own as long as it is kept here."""
 
@@ -72,8 +75,12 @@ def _sorted(due: Sequence[Due], step: GroupStep) -> tuple[list[list[Due]], list[
     gathers = program.pointwise and program.deterministic
     open_pieces: dict[Any, tuple[list[Due], int]] = {}
     pieces, large = list[list[Due]](), list[Due]()
+    alone = list[Due]()
     for one in due:
         size = one.w.numel()
+        if not _has_memory(one.w) or not _has_memory(one.g) or not _countable(one.w):
+            alone.append(one)
+            continue
         if not gathers or size > small(one.w.device):
             large.append(one)
             continue
@@ -86,7 +93,7 @@ def _sorted(due: Sequence[Due], step: GroupStep) -> tuple[list[list[Due]], list[
         piece.append(one)
         open_pieces[shared] = piece, elements + size
     large += [piece[0] for piece in pieces if len(piece) == 1]
-    alone = [one for one in large if one.w.numel() < 2]
+    alone += [one for one in large if one.w.numel() < 2]
     alone += [one for piece in pieces if len(piece) > 1 and sum(x.w.numel() for x in piece) < 2 for one in piece]
     taken = {id(one) for one in alone}
     return (
@@ -94,6 +101,17 @@ def _sorted(due: Sequence[Due], step: GroupStep) -> tuple[list[list[Due]], list[
         [one for one in large if id(one) not in taken],
         alone,
     )
+
+
+def _has_memory(x: Tensor) -> bool:
+    """Whether a tensor is its own memory, and not a name for others', as a DTensor is: a kernel would read what is not there."""
+    plain: object = Tensor.__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]  # torch types it as a method
+    given: object = type(x).__torch_dispatch__  # pyright: ignore[reportAttributeAccessIssue]  # likewise
+    return given is plain
+
+
+def _countable(w: Tensor) -> bool:
+    return w.device.type == "cpu" or w.numel() <= LARGEST_ELSEWHERE
 
 
 class _Form:

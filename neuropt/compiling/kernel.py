@@ -85,7 +85,7 @@ class Kernel:
             given.extend(reciprocal(values[divisor]))
         with np.errstate(over="ignore"):  # what is too large becomes infinite
             found = torch.from_numpy(np.array(given, np.float32 if self.dtype == torch.float32 else np.float64))
-        return found if self.device.type == "cpu" else found.to(self.device)
+        return self._sent(found)
 
     def keys(self, seed: int, parameter: int, t: int) -> Tensor | None:
         """Return the argument `keys`, or None for a rule that draws nothing; the arguments are those of `search_space.draws.keys`."""
@@ -94,7 +94,11 @@ class Kernel:
             if i.draw is not None:
                 for stream in range(KEYS[i.function] // 2):
                     found.extend(keys(seed, parameter, i.draw, t, stream))
-        return torch.tensor(found, device=self.device) if found else None
+        return self._sent(torch.tensor(found)) if found else None
+
+    def _sent(self, numbers: Tensor) -> Tensor:
+        """Return numbers on the device; a copy that blocks would wait for all that a GPU has still to do."""
+        return numbers.to(self.device, non_blocking=self.device.type == "cuda")
 
     def graph(self) -> fx.GraphModule:
         """Return the step as straight-line torch code."""

@@ -64,7 +64,7 @@ class RuleOptimizer(ClosureStep):
         foreach: run each instruction of the rule over all tensors of a group at once, as torch's `foreach`: faster on a GPU than a loop,
             and takes memory of the size of the parameters.
         fused: run the rule as one compiled pass over the memory of each tensor. It is compiled at the first step, once for all sizes;
-            where nothing can be compiled there is one warning, and steps are run as by default.
+            where nothing can be compiled there is one warning, and steps are run as by default. A DTensor takes the loop.
         hyperparameters: values for the rule's own, which are the defaults.
 
     Everything lives in the parameter groups and is read at every step, so that schedulers may change it. The state of a parameter is its
@@ -172,7 +172,7 @@ class RuleOptimizer(ClosureStep):
         first = 0
         with torch.no_grad():
             for group in self.param_groups:
-                if moving := moving_in(self, group, first):
+                for moving in moving_in(self, group, first):
                     self._update(moving, group)
                 first += len(group["params"])
         return None

@@ -53,6 +53,11 @@ def _tensor(x: Operand, like: Tensor) -> Tensor:
     return x if isinstance(x, Tensor) else torch.tensor(x, dtype=like.dtype)
 
 
+def _placed(x: Operand, like: Tensor) -> Tensor:
+    """Make a 0-d tensor of a float where `like` is: `torch.where` would copy it there, and wait for the device."""
+    return x if isinstance(x, Tensor) else torch.full((), x, dtype=like.dtype, device=like.device)
+
+
 def _first_tensor(*operands: Operand) -> Tensor:
     return next(x for x in operands if isinstance(x, Tensor))
 
@@ -146,9 +151,8 @@ def _clamp_into(x: Operand, low: Operand, high: Operand, out: Tensor) -> Tensor:
 
 def _where_into(condition: Operand, x: Operand, y: Operand, out: Tensor) -> Tensor:
     chosen = condition != 0.0
-    return torch.where(
-        chosen if isinstance(chosen, Tensor) else torch.tensor(chosen), _tensor(x, out), _tensor(y, out), out=out
-    )
+    kept = chosen if isinstance(chosen, Tensor) else torch.full((), chosen, device=out.device)
+    return torch.where(kept, _placed(x, out), _placed(y, out), out=out)
 
 
 def _norm(x: Tensor) -> Tensor:
@@ -166,7 +170,7 @@ def _dot(x: Operand, y: Operand) -> Tensor:
 
 
 def _drop_into(x: Operand, p: Operand, uniform: Tensor, out: Tensor) -> Tensor:
-    return torch.where(uniform >= p, _tensor(x, out), _tensor(0.0, out), out=out)
+    return torch.where(uniform >= p, _placed(x, out), _placed(0.0, out), out=out)
 
 
 def _new(into: Callable[..., Tensor]) -> Callable[..., Tensor]:

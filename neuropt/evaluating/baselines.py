@@ -1,7 +1,8 @@
 """Archived results of tuned optimizers, so that a new rule is compared with them without tuning them again.
 
 An archive is a folder: `protocol.toml` says how all of it was trained, and a JSON file a task holds its hashes, versions and children. It
-stands for a training only where that would come out the same, so it is refused where data, first weights, seeds, budget or versions differ.
+stands for a training only where that would come out the same, so it is refused where data, first weights, seeds, budget, versions or
+the code that trains differ.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from neuropt.evaluating.code_hash import CODE
 from neuropt.evaluating.config import EvaluationConfig, read_fields
 from neuropt.evaluating.contenders import find_contender
 from neuropt.evaluating.ladders import Ladder
@@ -60,7 +62,15 @@ def write_baselines(
 
     Returns:
         the files, one a task and the protocol.
+
+    Raises:
+        BaselineError: facts without the hash of the code that a task was trained with.
     """
+    for task, _ in studies:
+        if f"{task.name} {CODE}" not in facts:
+            raise BaselineError(
+                f"nobody recorded the code that {task.name} was trained with, so no archive can be made of it"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     fixed = {name: value for name, value in asdict(config).items() if name in SHARED and value is not None}
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fixed.items())
@@ -82,7 +92,7 @@ def write_baselines(
 
 
 def _key(task: Task, facts: Mapping[str, str]) -> dict[str, str]:
-    """Return what must be equal: versions, hashes of the task, and its budget."""
+    """Return what must be equal: versions, hashes of the task and of the code that trains it, and its budget."""
     own = {
         name.removeprefix(f"{task.name} "): value for name, value in facts.items() if name.startswith(f"{task.name} ")
     }
@@ -162,8 +172,9 @@ def read_baselines(
     here_key = _key(task, facts)
     for name in sorted(key.keys() | here_key.keys()):
         if key.get(name) != here_key.get(name):
+            what = "the code that trains children has changed: " if name == CODE else ""
             raise BaselineError(
-                f"{path} cannot stand for a training here: {name} was {key.get(name)}, but here it is {here_key.get(name)}; "
+                f"{path} cannot stand for a training here: {what}{name} was {key.get(name)}, but here it is {here_key.get(name)}; "
                 "evaluate without --baselines, or where they are the same"
             )
     for study in studies:

@@ -1,7 +1,7 @@
 """The word "better", and what must have been compared before it may be used.
 
 Beating Adam alone is easy and means little. Whoever is called better has been compared, with one budget of tuning, on fresh seeds and on
-held-out tasks, with AdamW at tuned decay and beta2, with RMSProp(0.99), and with a schedule that decays to zero.
+held-out tasks of two families or more, with AdamW at tuned decay and beta2, with RMSProp(0.99), and with a schedule that decays to zero.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ DECAYING = ("linear", "cosine", "warmup-cosine", "one-cycle", "linear-cosine", "
 """Schedules that end at next to no learning rate, and do not come back from it."""
 LEAST_TASKS = 6
 """Held-out tasks from which on a two-sided test over tasks can come under 0.05."""
+LEAST_FAMILIES = 2
+"""Families that they are of: tasks of one family are no independent evidence, so that one family alone shows nothing about others."""
 ALPHA_RMSPROP = 0.99
 
 
@@ -30,10 +32,16 @@ def missing(contender: Contender, studies: Sequence[tuple[Task, Sequence[Study]]
     if strange := unknown(contender):
         reasons.append(f"held-out tasks: its search saw {', '.join(strange)}, whose family is not known here")
     others = [task for task, _ in studies if seen(contender, task) is None]
+    families = sorted({task.family for task in others})
     if len(others) < LEAST_TASKS:
         reasons.append(
             f"held-out tasks: {len(others)} of the {len(studies)} are of families that its search has not seen, and a test over "
             f"tasks needs {LEAST_TASKS}"
+        )
+    elif len(families) < LEAST_FAMILIES:
+        reasons.append(
+            f"held-out families: all {len(others)} held-out tasks are of one, {families[0]}, and tasks of one family are no independent "
+            f"evidence; {LEAST_FAMILIES} families are needed"
         )
     return reasons
 

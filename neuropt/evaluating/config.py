@@ -61,7 +61,7 @@ class EvaluationConfig:
     executor: Executor = "in-process"
     """this process, or Ray on this machine or a cluster"""
     workers: int | None = None
-    """processes of Ray; None for every CPU"""
+    """processes of Ray (executor tune only); None for every CPU"""
     address: str | None = None
     """HOST:PORT of a running Ray cluster"""
     data_dir: str | None = None
@@ -93,8 +93,9 @@ class EvaluationConfig:
         for name in ("reference", "address", "data_dir", "baselines", "profile"):
             if not isinstance(getattr(self, name), str | None):
                 raise ValueError(f"{name} must be text, but got {getattr(self, name)!r:.80}")
-        if self.address is not None and self.executor != "tune":
-            raise ValueError(f"address needs executor tune, but got executor {self.executor}")
+        for name in OF_RAY:
+            if getattr(self, name) is not None and self.executor != "tune":
+                raise ValueError(f"{name} needs executor tune, but got executor {self.executor}")
         if self.consecutive > self.evaluations:
             raise ValueError(
                 f"consecutive must be at most evaluations = {self.evaluations}, but got {self.consecutive}"
@@ -106,6 +107,9 @@ class EvaluationConfig:
         # JSON's strings, numbers, booleans and lists of strings are TOML's
         return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
 
+
+OF_RAY = ("workers", "address")
+"""Fields that only the Tune executor can follow."""
 
 WHEREABOUTS = ("executor", "workers", "address", "data_dir")
 """Fields that may change when an evaluation goes on: where children are trained, not what."""
@@ -161,8 +165,9 @@ def make_config(values: Mapping[str, Any]) -> EvaluationConfig:
 
 
 def moved(config: EvaluationConfig, whereabouts: Mapping[str, Any]) -> EvaluationConfig:
-    """Return the configuration with other whereabouts; those that are None stay."""
-    return replace(config, **{name: value for name, value in whereabouts.items() if value is not None})
+    """Return the configuration with other whereabouts; those that are None stay, but for what this process cannot follow."""
+    left: dict[str, Any] = dict.fromkeys(OF_RAY) if whereabouts.get("executor") == "in-process" else {}
+    return replace(config, **(left | {name: value for name, value in whereabouts.items() if value is not None}))
 
 
 def _values(text: str, what: str) -> dict[str, Any]:

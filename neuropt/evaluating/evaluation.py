@@ -13,6 +13,7 @@ from neuropt.evaluating.protocol import Protocol, Study
 from neuropt.evaluating.row import Row
 from neuropt.evaluating.statistics import Comparison, compare
 from neuropt.evaluating.summary import Summary
+from neuropt.evaluating.tracing import Trace
 from neuropt.evaluating.written import (
     CHILD_COLUMNS,
     CHILDREN,
@@ -20,9 +21,12 @@ from neuropt.evaluating.written import (
     CURVES,
     PROVENANCE,
     SUMMARY,
+    TRACE_COLUMNS,
+    TRACES,
     child_lines,
     curve_lines,
     to_json,
+    trace_lines,
     write_csv,
     write_json,
 )
@@ -41,6 +45,7 @@ class Evaluation:
         config: what was asked for.
         costs: of a step, by task and optimizer.
         provenance: versions, hashes, and the command that repeats it.
+        traces: of the entries that were trained here, by task.
     """
 
     rows: tuple[Row, ...]
@@ -50,6 +55,7 @@ class Evaluation:
     config: EvaluationConfig
     costs: Mapping[tuple[str, str], Mapping[str, Any]]
     provenance: Mapping[str, Any]
+    traces: tuple[tuple[Task, tuple[Trace, ...]], ...] = ()
 
     @property
     def tasks(self) -> tuple[Task, ...]:
@@ -124,9 +130,11 @@ class Evaluation:
         return to_json(self.summary)
 
     def save(self, folder: Path) -> None:
-        """Write the four files, the summary last; the ledger and the configuration are there already."""
+        """Write the five files, the summary last; the ledger and the configuration are there already."""
         write_csv(folder / CHILDREN, CHILD_COLUMNS, self.lines())
         curves = (line for entry in self._summary.entries for line in curve_lines(entry))
         write_csv(folder / CURVES, CURVE_COLUMNS, curves)
+        traced = (line for task, traces in self.traces for trace in traces for line in trace_lines(task, trace))
+        write_csv(folder / TRACES, TRACE_COLUMNS, traced)
         write_json(folder / PROVENANCE, dict(self.provenance))
         write_json(folder / SUMMARY, self.summary)

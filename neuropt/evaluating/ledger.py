@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from neuropt.searching.ledger_file import Kind, create_file, damaged, execute, open_file, speaking
+from neuropt.searching.ledger_file import Kind, LedgerError, create_file, damaged, execute, open_file, speaking
 
 LEDGER = "ledger.sqlite"
 
@@ -31,7 +31,7 @@ def _to_1(connection: sqlite3.Connection) -> None:
     execute(connection, _SCHEMA_1)
 
 
-KIND = Kind("an evaluation", (_to_1,), frozenset({"meta", "environments", "evaluation_works", "costs"}))
+KIND = Kind("an evaluation", (_to_1,), frozenset({"meta", "environments", "evaluation_works", "costs"}), "--out")
 
 
 class EvaluationLedger:
@@ -71,11 +71,11 @@ class EvaluationLedger:
         self.connection.close()
 
     def _rows(self, query: str, *values: object) -> list[tuple[object, ...]]:
-        with speaking(self.path):
+        with speaking(self.path, KIND):
             return self.connection.execute(query, values).fetchall()
 
     def _write(self, query: str, *values: object) -> None:
-        with speaking(self.path), self.connection:
+        with speaking(self.path, KIND), self.connection:
             self.connection.execute("BEGIN IMMEDIATE")
             self.connection.execute(query, values)
 
@@ -87,6 +87,10 @@ class EvaluationLedger:
         """Return what numbers depend on besides the configuration, as it was last."""
         (row,) = self._rows("SELECT facts FROM environments ORDER BY number DESC LIMIT 1")
         return {str(key): str(value) for key, value in self._json(row[0], "the environment").items()}
+
+    def forms(self) -> dict[str, Any]:
+        """Return the form in which the children of each task that is no MLP are trained."""
+        return self._json(self.meta().get("forms"), "the forms of its tasks (table meta)")
 
     def write_environment(self, facts: Mapping[str, str]) -> None:
         """Record that the evaluation goes on in another environment; results from now on name it."""
@@ -101,6 +105,11 @@ class EvaluationLedger:
     def write_work(self, task: str, work: str, done: str) -> None:
         """Record a piece of work and what came of it."""
         self._write("INSERT INTO evaluation_works VALUES (?, ?, ?, ?)", task, work, done, self.environment)
+
+    def damaged_work(self, task: str, work: str) -> LedgerError:
+        """Return the error of a work whose result cannot be read."""
+        ((row,),) = self._rows("SELECT rowid FROM evaluation_works WHERE task = ? AND work = ?", task, work)
+        return damaged(self.path, f"row {row} of table evaluation_works, of {task},", KIND)
 
     def costs(self) -> dict[tuple[str, str], dict[str, Any]]:
         """Return what a step of each (task, optimizer) was measured to cost."""
@@ -117,7 +126,7 @@ class EvaluationLedger:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise damaged(self.path, what)
+            raise damaged(self.path, what, KIND)
         return found
 
 
@@ -125,7 +134,7 @@ class TaskWorks:
     """The works of one task in a ledger, as `RecordedExecutor` reads and writes them."""
 
     def __init__(self, ledger: EvaluationLedger, task: str) -> None:
-        self.ledger, self.task, self.path = ledger, task, ledger.path
+        self.ledger, self.task = ledger, task
 
     def works(self) -> dict[str, str]:
         """Return the works that are done."""
@@ -134,3 +143,7 @@ class TaskWorks:
     def write_work(self, work: str, done: str) -> None:
         """Record one."""
         self.ledger.write_work(self.task, work, done)
+
+    def damaged_work(self, work: str) -> LedgerError:
+        """Return the error of one whose result cannot be read."""
+        return self.ledger.damaged_work(self.task, work)

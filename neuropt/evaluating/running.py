@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from neuropt.evaluating.baselines import Archived, read_baselines
+from neuropt.evaluating.code_hash import CODE, code_sha256
 from neuropt.evaluating.config import ALL, CONFIG, EvaluationConfig
 from neuropt.evaluating.contenders import Contender, check_names, find_contender
 from neuropt.evaluating.cost import measure_cost
@@ -18,6 +19,7 @@ from neuropt.evaluating.evaluation import Evaluation
 from neuropt.evaluating.ledger import LEDGER, EvaluationLedger, TaskWorks
 from neuropt.evaluating.protocol import Protocol, Say, Study, fresh_seeds, run_protocol
 from neuropt.evaluating.row import ordered
+from neuropt.evaluating.tracing import Trace, trace_studies
 from neuropt.evaluating.written import check_out
 from neuropt.optimizers.named_schedules import find_schedule
 from neuropt.searching.executor import Engine, Executor, InProcessExecutor
@@ -35,6 +37,8 @@ from neuropt.training.work import Done, Work
 from neuropt.writing import whole_file
 
 Loaded = Sequence[tuple[Task, TaskData]]
+SAID = 4
+"""Changes that are said in full; the code of 15 tasks changes at once."""
 
 
 def run_evaluation(
@@ -79,18 +83,22 @@ def run_evaluation(
         ledger = None
         if folder is not None:
             ledger = _ledger(folder, config, loaded, facts, resume, accept_changes, stack)
-        forms = json.loads(ledger.meta()["forms"]) if ledger is not None else _forms(config, loaded)
+            facts = _recorded(facts, ledger)
+        forms = ledger.forms() if ledger is not None else _forms(config, loaded)
         studies: list[tuple[Task, tuple[Study, ...]]] = []
+        traces: list[tuple[Task, tuple[Trace, ...]]] = []
         costs: dict[tuple[str, str], Mapping[str, Any]] = {}
         for task, data in loaded:
             if progress is not None:
-                own = _of_task(facts, task)
+                own = {n: v for n, v in _of_task(facts, task).items() if n != CODE}
                 progress(f"{task.name}: " + ", ".join(f"{n.removesuffix('_sha256')} {v[:12]}" for n, v in own.items()))
+            works = None if ledger is None else TaskWorks(ledger, task.name)
             executor: Executor = Started(lambda task=task, data=data: _executor(config, task, data))  # type: ignore[misc]  # mypy and defaults
             stack.callback(executor.close)
-            if ledger is not None:
-                executor = RecordedExecutor(executor, TaskWorks(ledger, task.name))
+            if works is not None:
+                executor = RecordedExecutor(executor, works)
             found = run_protocol(contenders, task, data, executor, protocol, progress, forms.get(task.name))
+            traces.append((task, tuple(trace_studies(found, task, data, protocol, works))))
             kept, paid = archive.get(task.name, ([], {}))
             studies.append((task, (*found, *kept)))
             costs |= {(task.name, name): cost for name, cost in paid.items()}
@@ -107,6 +115,7 @@ def run_evaluation(
             config=config,
             costs=costs,
             provenance=_provenance(config, facts, loaded, None if ledger is None else ledger.meta().get("created")),
+            traces=tuple(traces),
         )
         if folder is not None:
             evaluation.save(folder)
@@ -130,7 +139,7 @@ def find_tasks(config: EvaluationConfig) -> list[Task]:
 
 
 def evaluation_facts(loaded: Loaded, protocol: Protocol) -> dict[str, str]:
-    """Return what the numbers depend on besides the configuration: versions, machine, threads, hashes of data and first weights."""
+    """Return what numbers depend on besides the configuration: versions, machine, threads, hashes of data, first weights and code."""
     facts = versions()
     for task, data in loaded:
         facts |= {f"{task.name} {what}": sha256 for what, sha256 in _hashes(task, data, protocol).items()}
@@ -144,9 +153,9 @@ def _of_task(facts: Mapping[str, str], task: Task) -> dict[str, str]:
 
 
 def _hashes(task: Task, data: TaskData, protocol: Protocol) -> dict[str, str]:
-    """Return the hashes of data, first weights on the report seeds, and the file of a user's own task."""
+    """Return the hashes of data, first weights on the report seeds, code, and the file of a user's own task."""
     weights = hash_tensors(*(initial_weights(task, seed) for seed in protocol.report_seeds))
-    found = {"data_sha256": data.sha256, "weights_sha256": weights}
+    found = {"data_sha256": data.sha256, "weights_sha256": weights, CODE: code_sha256(task)}
     own = {} if task.source is None else {"task_sha256": hashlib.sha256(task.source.text.encode()).hexdigest()}
     return found | own
 
@@ -211,18 +220,25 @@ def _ledger(
     ledger = stack.enter_context(EvaluationLedger.open(path))
     before = ledger.facts()
     changes = [
-        f"{name} was {before.get(name)}, but here it is {facts[name]}"
+        f"{name} was {before[name]}, but here it is {facts[name]}"
         for name in facts
-        if before.get(name) != facts[name]
+        if name in before and before[name] != facts[name]
     ]
     if changes and not accept_changes:
+        more = f"; and {len(changes) - SAID} more" if len(changes) > SAID else ""
         raise LedgerError(
-            f"{path}: {'; '.join(changes)}. Resume where they are the same, or go on with --accept-changes: "
+            f"{path}: {'; '.join(changes[:SAID])}{more}. Resume where they are the same, or go on with --accept-changes: "
             "the ledger records which results came after"
         )
     if changes:
         ledger.write_environment(facts)
     return ledger
+
+
+def _recorded(facts: dict[str, str], ledger: EvaluationLedger) -> dict[str, str]:
+    """Return the facts that the ledger has too: where it has none of the code, nobody knows which one its children come from."""
+    known = ledger.facts()
+    return {name: value for name, value in facts.items() if name in known}
 
 
 def _forms(config: EvaluationConfig, loaded: Loaded) -> dict[str, Form]:

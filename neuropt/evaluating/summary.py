@@ -187,6 +187,11 @@ class Summary:
             found.append(head | {"losses": behind + failed, "tasks": tasks, "impossible": impossible, "failed": failed})
         return found
 
+    def _families(self) -> str:
+        """Return of how many families the tasks are that are evidence: those of one family are no independent evidence."""
+        count = len({task.family for task in self.tasks if task.name in self.evidence})
+        return f"{count} famil{'y' if count == 1 else 'ies'}"
+
     def claims(self) -> list[str]:
         """Return sentences, every one with its n."""
         found = []
@@ -200,7 +205,7 @@ class Summary:
                 found.append(self.against[key][task].words(label(key), other, task) + ".")
                 continue
             found.append(
-                f"{label(key)} against {other}, n = {counts['tasks']} tasks that are evidence, "
+                f"{label(key)} against {other}, n = {counts['tasks']} tasks that are evidence, of {self._families()}, "
                 f"{self.config.seeds} seeds each: ahead on {counts['wins']}, behind on {counts['losses']}, "
                 f"no difference shown on {counts['ties']}{_unable(counts['impossible'])}{_lost(self._failed(key))}."
             )

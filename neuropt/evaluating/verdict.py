@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from neuropt.evaluating.against import ALPHA
 from neuropt.evaluating.better import DECAYING, is_rmsprop, is_tuned_adamw, missing
@@ -57,7 +58,8 @@ class _Compared:
         key: of the entry.
         others: the baselines.
         p: the largest of the tests; all of them must hold, so that it is theirs together (intersection-union).
-        ahead: of each of them on average.
+        ahead: of each of them on average over the tasks of every family: six tasks of one family, whose results hang together, could else
+            make a claim that a second family denies.
         n: the sample in words.
     """
 
@@ -84,9 +86,18 @@ def _compared(key: Key, studies: Studies, protocol: Protocol) -> _Compared:
         theirs = {e.task.name: e for e in entries if e.key == other}
         shares = [_share(own[task], theirs.get(task)) for task in own]
         largest = max(largest, signed_rank_test(shares, [0.5] * len(shares)))
-        ahead = ahead and sum(shares) > 0.5 * len(shares)
-    n = f"n = {len(own)} held-out tasks, {len(protocol.report_seeds)} seeds each"
+        ahead = ahead and all(mean > 0.5 for mean in _by_family(own, shares))
+    families = len({entry.task.family for entry in own.values()})
+    n = f"n = {len(own)} held-out tasks of {families} families, {len(protocol.report_seeds)} seeds each"
     return _Compared(key, others, largest, ahead, n)
+
+
+def _by_family(own: Mapping[str, Entry], shares: Sequence[float]) -> list[float]:
+    """Return the mean share of each family."""
+    families: dict[str, list[float]] = {}
+    for entry, share in zip(own.values(), shares, strict=True):
+        families.setdefault(entry.task.family, []).append(share)
+    return [fmean(some) for some in families.values()]
 
 
 def _share(one: Entry, other: Entry | None) -> float:

@@ -1,22 +1,26 @@
-"""The files of an evaluation: every child and every learning curve as CSV, the summary and the provenance as JSON."""
+"""The files of an evaluation: every child, learning curve and trace as CSV, the summary and the provenance as JSON."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from neuropt.evaluating.entries import Entry
 from neuropt.evaluating.targets import Target
+from neuropt.evaluating.tracing import Trace
 from neuropt.evaluating.tuning import Hyperparameters
+from neuropt.tasks.task import Task
 from neuropt.training.children import Child
 from neuropt.training.curves import evaluation_steps
 from neuropt.writing import whole_file
 
-CHILDREN, CURVES, SUMMARY, PROVENANCE = "children.csv", "curves.csv", "summary.json", "provenance.json"
-FILES = (CHILDREN, CURVES, SUMMARY, PROVENANCE)
+CHILDREN, CURVES, TRACES = "children.csv", "curves.csv", "traces.csv"
+SUMMARY, PROVENANCE = "summary.json", "provenance.json"
+FILES = (CHILDREN, CURVES, TRACES, SUMMARY, PROVENANCE)
 
 CHILD_COLUMNS = (
     *("task", "family", "optimizer", "schedule", "phase", "trial", "seed", "learning_rate", "hyperparameters"),
@@ -24,6 +28,9 @@ CHILD_COLUMNS = (
     *("steps_to_target", "seconds", "us_per_step", "seen"),
 )
 CURVE_COLUMNS = ("task", "optimizer", "schedule", "phase", "seed", "learning_rate", "step", "value")
+TRACE_COLUMNS = (
+    *("task", "optimizer", "schedule", "seed", "learning_rate", "step", "lr", "update_norm", "gradient_norm", "cosine"),
+)
 
 Line = dict[str, object]
 
@@ -88,6 +95,14 @@ def curve_lines(entry: Entry) -> Iterator[Line]:
             head |= {"seed": child.seed, "learning_rate": child.learning_rate}
             for step, value in zip(steps, entry.measure.curve(child), strict=False):
                 yield head | {"step": step, "value": value}
+
+
+def trace_lines(task: Task, trace: Trace) -> Iterator[Line]:
+    """Yield every moment of a trace."""
+    head: Line = {"task": task.name, "optimizer": trace.optimizer, "schedule": trace.schedule}
+    head |= {"seed": trace.seed, "learning_rate": trace.learning_rate}
+    for moment in trace.moments:
+        yield head | asdict(moment)
 
 
 def write_csv(path: Path, columns: Iterable[str], lines: Iterable[Line]) -> None:

@@ -2,94 +2,69 @@
 
 Weight decay that a rule adds to its update is Keras's own `weight_decay`. Keras counts steps for all variables together, so a variable
 whose first gradient comes late has the t of the others. Rules with random numbers are refused: their hash needs unsigned 32-bit integers,
-which `keras.ops` has not on all backends.
+which `keras.ops` has not on all backends. On jax, `keras.ops` computes cos and tanh in single precision whatever it is given.
 """
 
 from __future__ import annotations
 
-from string import Template
+from collections.abc import Iterable
 
 from neuropt.exporting.expression_text import ExpressionText, Language, Names
-from neuropt.exporting.layout import bracketed, class_name, each, fill, formula, function_name, headline, indented
+from neuropt.exporting.keras_templates import FILE, HELPERS, NEEDED
+from neuropt.exporting.layout import (
+    bracketed,
+    class_name,
+    each,
+    fill,
+    formula,
+    function_name,
+    headline,
+    indented,
+    row,
+    rows,
+)
 from neuropt.exporting.parts import Parts, without_decoupled_decay
 from neuropt.exporting.provenance import Provenance
+from neuropt.exporting.recording import DECAY_STEPS, SINGLE, START, record
 from neuropt.exporting.spellings import spelled_like_numpy
 from search_space import Rule
 from search_space.expression import Previous
+from search_space.primitives import LOG_FLOOR
+
+REPLAY_LR = 1.0
+"""Of the recorded steps: in single precision, small ones would hide what is wrong."""
+INFINITY = 'float("inf")'
+OWN_SPELLINGS = {
+    "sign": "sign({0})",
+    "min": "minimum({0}, {1})",
+    "max": "maximum({0}, {1})",
+    "clip": "maximum(minimum({0}, {1}), -{1:atom})",
+    "clamp": "minimum(maximum({0}, {1}), {2})",
+    "log_abs": f"ops.log(maximum(ops.abs({{0}}), {LOG_FLOOR!r}))",
+    "norm": "norm({0})",
+    "mean": "mean({0})",
+}
+"""Functions of the file: sign, for NaN, and those that `keras.ops` computes in single precision whatever it is given, on torch at least."""
 
 KERAS = Language(
-    spellings=spelled_like_numpy("ops") | {"norm": "ops.norm({0})", "sign": "sign({0})"},
+    spellings=spelled_like_numpy("ops") | OWN_SPELLINGS,
     # attributes of keras.optimizers.Optimizer, which hyperparameters would replace, and what the file uses itself
     reserved="add_optimizer_variables add_variable add_variable_from_reference apply apply_gradients assign assign_add assign_sub "
     "backend build built clipnorm clipvalue exclude_from_weight_decay finalize_variable_values from_config get_config "
     "global_clipnorm gradient_accumulation_steps iterations learning_rate load_own_variables loss_scale_factor name "
     "overwrite_variable_with_gradient save save_own_variables scale_loss set_weights stateless_apply update_step use_ema "
     "ema_momentum ema_overwrite_frequency variables weight_decay keras ops self kwargs dtype gradient variable remembered config "
-    "sign x index start state state_dtype decay_steps",
-    helpers=("sign",),
-    infinity='float("inf")',
+    "sign minimum maximum norm mean x y index start state state_dtype decay_steps",
+    helpers=tuple(NEEDED),
+    infinity=INFINITY,
     nan='float("nan")',
 )
-
-FILE = Template('''"""$headline
-
-`model.compile(optimizer=$name(learning_rate=...))`, on any backend of Keras 3. Import this file before loading a model saved with it.
-"""
-
-import keras
-from keras import ops
-
-
-def state_dtype(variable):
-    """Return the type to compute and remember in: single precision where a variable has half."""
-    return "float64" if variable.dtype == "float64" else "float32"
-
-
-$helpers
-@keras.saving.register_keras_serializable(package="neuropt")
-class $name(keras.optimizers.Optimizer):
-    """w <- w - lr * u, where
-
-$formula
-
-    g is the gradient, w the parameter, t the steps done before this one, T = decay_steps; prev(x) is x one step ago.
-    """
-
-$signature
-$super
-$attributes
-
-    def build(self, variables):
-        """Make what each variable remembers."""
-        if self.built:
-            return
-        super().build(variables)
-$built
-
-    def update_step(self, gradient, variable, learning_rate):
-        """Update one variable."""
-        dtype = state_dtype(variable)
-$reads
-
-$equations
-
-$writes
-        self.assign_sub(variable, ops.cast($update, variable.dtype))
-
-    def get_config(self):
-        """Return the arguments that make this optimizer again."""
-$config
-''')
-
-SIGN = '''def sign(x):
-    """Return -1, 0 or 1, and NaN for NaN, where torch.sign gives 0."""
-    return ops.where(ops.isnan(x), x, ops.sign(x))
-
-'''
 
 
 def export_keras(rule: Rule, provenance: Provenance) -> str:
     """Return the source of a Keras optimizer.
+
+    `python FILE` replays recorded steps, and exits with 1 where they differ.
 
     Raises:
         ValueError: a rule with random numbers.
@@ -106,7 +81,7 @@ def export_keras(rule: Rule, provenance: Provenance) -> str:
     left, weight_decay = without_decoupled_decay(rule)
     if Parts(left, _writer()).symbols & {"w"}:  # keras decays the variable before the rule would read it
         left, weight_decay = rule, None
-    parts = _Parts(left, _writer())
+    parts, recording = _Parts(left, _writer()), record(rule, REPLAY_LR, SINGLE)
     decay = [f"weight_decay={weight_decay!r}"] if weight_decay is not None else []
     passed = [f"{key}={key}" for key in ["learning_rate", *["weight_decay"] * bool(decay), "name"]]
     options = [*["decay_steps"] * parts.decays, *parts.hyperparameters]
@@ -124,7 +99,7 @@ def export_keras(rule: Rule, provenance: Provenance) -> str:
         FILE,
         headline=headline(name, provenance),
         name=name,
-        helpers=SIGN if "sign" in parts.writer.helpers else "",
+        helpers=_helpers(parts.writer.helpers),
         formula=formula(rule, 4),
         signature=bracketed("    def __init__(", arguments, "):"),
         super=f"        super().__init__({', '.join([*passed, '**kwargs'])})",
@@ -135,7 +110,16 @@ def export_keras(rule: Rule, provenance: Provenance) -> str:
         writes=indented(parts.writes(), 8),
         update="lr * u" if parts.kinds["u"] == "tensor" else "lr * ops.broadcast_to(u, ops.shape(g))",
         config=parts.config(options),
+        start=row(START, INFINITY),
+        gradients=rows(recording.gradients, INFINITY),
+        parameters=rows(recording.parameters, INFINITY),
+        options=", ".join([repr(float(recording.lr)), *[f"decay_steps={DECAY_STEPS}"] * parts.decays]),
     )
+
+
+def _helpers(functions: Iterable[str]) -> str:
+    needed = {helper for function in functions for helper in NEEDED[function]}
+    return "".join(f"{text}\n\n" for name, text in HELPERS.items() if name in needed).removesuffix("\n")
 
 
 def _writer() -> ExpressionText:

@@ -11,10 +11,22 @@ are; updates have the type of the gradients.
 from __future__ import annotations
 
 from neuropt.exporting.expression_text import LINE, ExpressionText, Language, Names
-from neuropt.exporting.layout import bracketed, class_name, each, fill, formula, function_name, headline, indented
+from neuropt.exporting.layout import (
+    bracketed,
+    class_name,
+    each,
+    fill,
+    formula,
+    function_name,
+    headline,
+    indented,
+    row,
+    rows,
+)
 from neuropt.exporting.optax_templates import DRAWS, FILE, FILLED, NEEDS_PARAMS
 from neuropt.exporting.parts import Parts, without_decoupled_decay
 from neuropt.exporting.provenance import Provenance
+from neuropt.exporting.recording import DECAY_STEPS, SEED, START, record
 from neuropt.exporting.spellings import spelled_like_numpy
 from search_space import Rule
 
@@ -26,6 +38,8 @@ RESERVED = (
 
 def export_optax(rule: Rule, provenance: Provenance) -> str:
     """Return the source of an optax optimizer.
+
+    `python FILE` replays recorded steps, and exits with 1 where they differ.
 
     Raises:
         ValueError: a rule that reads lr, which optax applies outside.
@@ -43,6 +57,8 @@ def export_optax(rule: Rule, provenance: Provenance) -> str:
     parts = _Parts(scaled, f"{name} scale_by_{name}")
     options = parts.options()
     decay = [] if "weight_decay" in parts.hyperparameters else [f"weight_decay={weight_decay or 0.0!r}", "mask=None"]
+    recording = record(rule, provenance.lr)
+    planned = [f"decay_steps={DECAY_STEPS}"] * parts.decays + [f"seed={SEED}"] * bool(parts.draws)
     passed = [f"{option.partition('=')[0]}={option.partition('=')[0]}" for option in options]
     chain = [bracketed(f"        scale_by_{name}(", passed, "),")]
     chain += ["        optax.add_decayed_weights(weight_decay, mask),"] * bool(decay)
@@ -71,6 +87,10 @@ def export_optax(rule: Rule, provenance: Provenance) -> str:
         optimizer=bracketed(f"def {name}(", [f"learning_rate={float(provenance.lr)!r}", "*", *options, *decay], "):"),
         chained="decoupled weight decay and the learning rate" if decay else "the learning rate",
         chain="\n".join([*chain, "        optax.scale_by_learning_rate(learning_rate),"]),
+        start=row(START, "jnp.inf"),
+        gradients=rows(recording.gradients, "jnp.inf"),
+        parameters=rows(recording.parameters, "jnp.inf"),
+        options=", ".join([repr(float(recording.lr)), *planned]),
     )
 
 

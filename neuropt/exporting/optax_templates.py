@@ -6,7 +6,7 @@ from string import Template
 
 FILE = Template('''"""$headline
 
-Use `$name`, or chain `scale_by_$name` with transformations of your own.
+Use `$name`, or chain `scale_by_$name` with transformations of your own. Run this file to replay recorded steps.
 """
 
 from typing import NamedTuple
@@ -60,6 +60,24 @@ $optimizer
     return optax.chain(
 $chain
     )
+
+
+START = $start
+GRADIENTS = $gradients
+PARAMETERS = $parameters
+
+if __name__ == "__main__":
+    jax.config.update("jax_enable_x64", True)
+    w = jnp.asarray(START, float)
+    optimizer = $name($options)
+    state = optimizer.init(w)
+    for step, (gradient, after) in enumerate(zip(GRADIENTS, PARAMETERS, strict=True), 1):
+        updates, state = optimizer.update(jnp.asarray(gradient, float), state, w)
+        w = optax.apply_updates(w, updates)
+        if not jnp.allclose(w, jnp.asarray(after, float), rtol=1e-9, atol=1e-9, equal_nan=True):
+            print(f"self-test failed at step {step}: got {w.tolist()}, expected {after}")
+            raise SystemExit(1)
+    print(f"self-test passed: {len(PARAMETERS)} recorded steps reproduced")
 ''')
 
 FILLED = Template("""        def $name(value):  # half precision is computed and remembered in single

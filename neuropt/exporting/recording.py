@@ -3,7 +3,8 @@
     GRADIENTS (10 steps, 3 elements)  ->  numpy interpreter, float64  ->  parameters after each step
 
 The gradients flip their signs, vanish, and reach from 1e-3 to 1e1. Where the result of a step hangs on the last bit of a gradient, as
-`sign(g - 10 * m)` may, another machine could take the other branch, so the recording ends before that step.
+`sign(g - 10 * m)` may, another machine could take the other branch, so the recording ends before that step. Bits are those of the
+precision that the file replays it in.
 """
 
 from __future__ import annotations
@@ -38,6 +39,24 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
+class Precision:
+    """Of the numbers that a recording is replayed in.
+
+    Args:
+        nudges: relative changes of gradients and of first parameters, as large as what rounding does to a rule that is well behaved.
+        tolerance: within which steps must stay the same under it, narrower than that of the replay.
+    """
+
+    nudges: tuple[tuple[float, float], ...]
+    tolerance: float
+
+
+DOUBLE = Precision(((2.0**-51, 0.0),), 1e-10)
+# 1 - 0.999 ** (t + 1), as of vhat, has ten bits less than single precision at t = 0
+SINGLE = Precision(((2.0**-14, -(2.0**-14)), (-(2.0**-14), 2.0**-14)), 3e-4)
+
+
+@dataclass(frozen=True, slots=True)
 class Recording:
     """Parameters of a rule after each step.
 
@@ -52,8 +71,13 @@ class Recording:
     parameters: tuple[tuple[float, ...], ...]
 
 
-def record(rule: Rule, lr: float) -> Recording:
+def record(rule: Rule, lr: float, precision: Precision = DOUBLE) -> Recording:
     """Run a rule on the gradients above.
+
+    Args:
+        rule: any.
+        lr: that is asked for.
+        precision: of the replay; steps that hang on the last bits of a gradient there are left out.
 
     >>> from search_space import parse_rule
     >>> record(parse_rule("g"), 1.0).parameters[0]
@@ -65,13 +89,14 @@ def record(rule: Rule, lr: float) -> Recording:
             break
         lr /= 10
         path = _path(rule, lr)
-    nudged = _path(rule, lr, nudge=1 + 2.0**-51)
-    same = np.isclose(path, nudged, rtol=1e-10, atol=1e-10, equal_nan=True).all(axis=1)
+    nudged = np.stack([_path(rule, lr, *nudge) for nudge in precision.nudges])
+    close = np.isclose(path, nudged, rtol=precision.tolerance, atol=precision.tolerance, equal_nan=True)
+    same = close.all(axis=(0, 2))
     steps = len(path) if same.all() else int(np.argmin(same))
     return Recording(lr, GRADIENTS[:steps], tuple(tuple(row.tolist()) for row in path[:steps]))
 
 
-def _path(rule: Rule, lr: float, nudge: float = 1.0) -> Array:
+def _path(rule: Rule, lr: float, of_gradients: float = 0.0, of_start: float = 0.0) -> Array:
     interpreter = Interpreter(rule, decay_steps=DECAY_STEPS if rule.reads("T") else None, seed=SEED)
     kinds = equation_kinds(interpreter.rule)
     for (
@@ -79,9 +104,9 @@ def _path(rule: Rule, lr: float, nudge: float = 1.0) -> Array:
         start,
     ) in interpreter.remembered.items():  # the interpreter starts tensors as one number, which norm can tell
         interpreter.remembered[name] = np.full(len(START), start) if kinds.get(name) == "tensor" else start
-    w, path = np.array(START), []
+    w, path = np.array(START) * (1 + of_start), []
     with np.errstate(all="ignore"):
-        for g in np.array(GRADIENTS) * nudge:
+        for g in np.array(GRADIENTS) * (1 + of_gradients):
             w = w - lr * interpreter.step(g, w, lr)
             path.append(w)
     return np.stack(path)

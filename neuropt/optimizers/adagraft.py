@@ -163,7 +163,9 @@ class AdaGraft(ClosureStep):
                 w.grad = gradient
         lengths = list(zip(_norms(magnitude), _norms(direction), strict=True))
         if self.defaults["global_norm"] and lengths:
-            longest = tuple(torch.stack([x.cpu() for x in norms]).norm() for norms in zip(*lengths, strict=True))
+            longest = tuple(
+                torch.stack([x.to(norms[0].device) for x in norms]).norm() for norms in zip(*lengths, strict=True)
+            )
             lengths = [(longest[0], longest[1])] * len(lengths)
         for (w, group), s, (long, short) in zip(moving, direction, lengths, strict=True):
             long, short, lr = long.to(w.device), short.to(w.device), scalar(group["lr"], w.device)

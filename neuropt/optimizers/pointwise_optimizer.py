@@ -89,15 +89,14 @@ class PointwiseOptimizer(DenseOptimizer):
             return super().step_group(group)
         if torch.compiler.is_compiling():
             return self._step_untraced(group)
-        moving = moving_in(self, group, 0)
-        if any(g.layout != torch.strided for _, g, _, _ in moving):
+        for moving in moving_in(self, group, 0):
+            dense = [one for one in moving if one[1].layout == torch.strided]
             for w, g, state, _ in moving:
                 if g.layout != torch.strided:
                     self.step_one(w, g, state, group)
-            moving = [one for one in moving if one[1].layout == torch.strided]
-        if moving and not (group["fused"] and self._step_fused(moving, group)):
-            due = [self._due(w, index, group) for w, _, _, index in moving]
-            (self._step_lists if lists else self._step_each)(due, group)
+            if dense and not (group["fused"] and self._step_fused(dense, group)):
+                due = [self._due(w, index, group) for w, _, _, index in dense]
+                (self._step_lists if lists else self._step_each)(due, group)
         return None
 
     @_disable_dynamo

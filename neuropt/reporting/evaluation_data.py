@@ -21,11 +21,13 @@ from neuropt.reporting.evaluation_records import (
     EvaluationData,
     Middle,
     Point,
+    Step,
     Target,
     TaskFacts,
 )
 
-SUMMARY, CHILDREN, CURVES, PROVENANCE = "summary.json", "children.csv", "curves.csv", "provenance.json"
+SUMMARY, PROVENANCE = "summary.json", "provenance.json"
+CHILDREN, CURVES, TRACES = "children.csv", "curves.csv", "traces.csv"
 SCHEMA = 1
 csv.field_size_limit(1 << 20)
 
@@ -53,6 +55,7 @@ def read_evaluation(folder: Path) -> EvaluationData:
         command=str(provenance.get("command", "")),
         children=_csv(folder / CHILDREN, _child),
         curves=_csv(folder / CURVES, _point) if (folder / CURVES).is_file() else (),
+        traces=_csv(folder / TRACES, _step) if (folder / TRACES).is_file() else None,
         **values,
     )
 
@@ -248,3 +251,8 @@ def _child(line: dict[str, str]) -> ChildRow:
 def _point(line: dict[str, str]) -> Point:
     names = line["task"], line["optimizer"], line["schedule"], line["phase"]
     return Point(*names, int(line["seed"]), int(line["step"]), _cell(line["value"]))
+
+
+def _step(line: dict[str, str]) -> Step:
+    names = line["task"], line["optimizer"], line["schedule"]
+    return Step(*names, int(line["seed"]), int(line["step"]), _cell(line["update_norm"]), _cell(line["cosine"]))

@@ -125,13 +125,26 @@ class Point:
     value: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of a traced training: |u| for each unit of learning rate, and its cosine with the gradient."""
+
+    task: str
+    optimizer: str
+    schedule: str
+    seed: int
+    step: int
+    update_norm: float | None
+    cosine: float | None
+
+
 Entry = tuple[str, str]
 """Optimizer and schedule."""
 
 
 @dataclass(frozen=True)
 class EvaluationData:
-    """An evaluation: rows, children, curves, and what else its summary says."""
+    """An evaluation: rows, children, curves, traces (None where none were recorded), and what else its summary says."""
 
     folder: Path
     protocol: Mapping[str, Any]
@@ -153,6 +166,7 @@ class EvaluationData:
     command: str
     children: Sequence[ChildRow] = field(default_factory=tuple)
     curves: Sequence[Point] = field(default_factory=tuple)
+    traces: Sequence[Step] | None = None
 
     @property
     def schedules(self) -> list[str]:

@@ -8,6 +8,7 @@ from neuropt.reporting.evaluation_records import EvaluationData
 from neuropt.reporting.evaluation_tables import against_table, cost_table, ranks_table, results_table, tuning_table
 from neuropt.reporting.measures import counted, listed
 from neuropt.reporting.overall_figures import grafting_figure, profile_figure, ranks_figure, schedules_figure
+from neuropt.reporting.trace_figures import cosines_figure, norms_figure
 from neuropt.reporting.tuning_figures import budget_figure, rates_figure
 
 
@@ -33,6 +34,7 @@ def evaluation_page(data: EvaluationData) -> Page:
                 "Task by task",
                 _present(curves_figure(data), results_table(data), against_table(data), schedules_figure(data)),
             ),
+            Section("updates", "Updates along training", _updates(data)),
             Section("tuning", "Tuning", _present(rates_figure(data), tuning_table(data), budget_figure(data))),
             Section("cost", "Cost", [cost_table(data)]),
             Section("sentences", "Every claim in words", [Text(data.claims, points=True)] if _many(data) else []),
@@ -43,6 +45,10 @@ def evaluation_page(data: EvaluationData) -> Page:
 
 FEW = 12
 """Claims that stand first on the page."""
+NOT_TRACED = (
+    "Norms of updates and their cosines with the gradient were not recorded in this evaluation. "
+    "`neuropt evaluate --resume --out DIR` records them, one short training an entry, and trains nothing else again."
+)
 
 
 def _present(*blocks: Block | None) -> list[Block]:
@@ -106,6 +112,12 @@ def _claims(data: EvaluationData) -> list[Block]:
     if data.missing:
         blocks.append(Text([f"No entry is called better here: {'; '.join(data.missing)}."]))
     return blocks
+
+
+def _updates(data: EvaluationData) -> list[Block]:
+    if data.traces is None:
+        return [Text([NOT_TRACED])]
+    return _present(norms_figure(data), cosines_figure(data)) or [Text([NOT_TRACED])]
 
 
 def _provenance(data: EvaluationData) -> list[Block]:

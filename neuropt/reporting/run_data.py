@@ -199,20 +199,24 @@ class _Reader:
         return children
 
     def works(self) -> list[tuple[Work, Done]]:
+        return [self._work(work, done) for work, done in self.ledger.works().items()]
+
+    def _work(self, text: str, result: str) -> tuple[Work, Done]:
         try:
-            found = [(Work.from_json(work), Done.from_json(done)) for work, done in self.ledger.works().items()]
-            children = [c for _, done in found for job in done.trained for row in job.children for c in row]
-            sound = all(_is_child(c) for c in children) and all(_is_number(done.seconds) for _, done in found)
+            work, done = Work.from_json(text), Done.from_json(result)
+            children = [c for job in done.trained for row in job.children for c in row]
+            sound = all(_is_child(c) for c in children) and _is_number(done.seconds)
         except (ValueError, TypeError, KeyError, AttributeError):
-            found, sound = [], False
+            raise self.ledger.damaged_work(text) from None
         if not sound:
-            raise damaged(self.ledger.path, "a result of the finalists (table works)")
-        return found
+            raise self.ledger.damaged_work(text)
+        return work, done
 
     def finalists(self) -> list[Row]:
         rows = finalist_rows(self.ledger)
-        if not all(_is_row(row) for row in rows):
-            raise damaged(self.ledger.path, "the table of finalists")
+        for position, row in enumerate(rows, 1):
+            if not _is_row(row):
+                raise damaged(self.ledger.path, f"row {position} of table finalists")
         return rows
 
     def cost(self, works: Sequence[tuple[Work, Done]]) -> Cost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import os
 import socket
 import sys
@@ -63,6 +64,14 @@ class Resources:
         ]
         return min(rooms)
 
+    def cpus_of(self, workers: int) -> int:
+        """Return how many CPUs a machine must have for so many such processes.
+
+        >>> Resources(0.5).cpus_of(5), Resources(2.0).cpus_of(2)
+        (3, 4)
+        """
+        return math.ceil(workers * self.cpus - 1e-9)
+
 
 def connect(address: str | None, workers: int | None, resources: Resources) -> None:
     """Join the cluster at an address, or start Ray on this machine with room for some workers.
@@ -74,7 +83,7 @@ def connect(address: str | None, workers: int | None, resources: Resources) -> N
     if address is None:
         options |= {"address": "local", "include_dashboard": False}
         if workers is not None:
-            options["num_cpus"] = max(1, round(workers * resources.cpus))
+            options["num_cpus"] = resources.cpus_of(workers)
     else:
         check_address(address)
         options["address"] = address
@@ -86,7 +95,7 @@ def connect(address: str | None, workers: int | None, resources: Resources) -> N
             return
         with _short_patience(), _quiet():
             ray.init(**options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, AuthenticationError) as error:
+    except Exception as error:  # noqa: BLE001  # Ray raises bare ones too; the user reads its reason in one line
         raise RayError(_reason(address, error)) from None
 
 
@@ -104,7 +113,10 @@ def rooms(resources: Resources) -> int:
         most = max((node.get(name, 0.0) for node in nodes), default=0.0)
         if most < need:
             has = f"the most that one has is {most:g}" if most else f"no node has a {name}"
-            raise RayError(f"each worker needs {need:g} {name} (--{flag}-per-child), but of {len(nodes)} nodes {has}")
+            raise RayError(
+                f"each worker needs {need:g} {name} (--{flag}-per-child), but of {len(nodes)} nodes {has}; "
+                "one that is still starting counts when it has joined"
+            )
     raise RayError(f"no node of the cluster has {resources.cpus:g} CPU and {resources.gpus:g} GPU together")
 
 
@@ -132,7 +144,7 @@ def _reason(address: str | None, error: BaseException) -> str:
     where = (
         "Ray cannot be started here" if address is None else f"no Ray cluster could be reached at address {address!r}"
     )
-    return f"{where}: {str(error).strip().splitlines()[0]}"
+    return f"{where}: {(str(error).strip() or type(error).__name__).splitlines()[0]}"
 
 
 def check_address(address: str) -> None:

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib.metadata import version
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
@@ -24,6 +25,10 @@ import neuropt
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Before torch and numpy are imported: a process with threads cannot be forked safely."""
+
+ENDING_SECONDS = 1.0
+"""For a process that has closed its connection to end by itself, so that it can be said how."""
+FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 
 AT_RUNG, GO_ON, STOP = b"at a rung ", b"go on", b"stop"
 """What a guard says before the result so far of a rule that has reached a rung, and what it may be answered."""
@@ -61,12 +66,19 @@ class GuardProcess:
                 env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 stdin=subprocess.DEVNULL,
             )
-        answer = json.loads(self._ask(pickle.dumps((task, data_dir, limits))))
+        try:
+            answer = json.loads(self._ask(pickle.dumps((task, data_dir, limits))))
+        except GuardDied:
+            code = self.process.returncode
+            if code in FROM_OUTSIDE:
+                raise
+            ended = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
+            raise self._refused(f"its guard ended while it loaded the task: {ended}") from None
         if "error" in answer:
-            self._refuse(answer["error"])
+            raise self._refused(answer["error"])
         for name, expected in facts.items():
             if answer["facts"].get(name) != expected:
-                self._refuse(f"{name} is {answer['facts'].get(name)}, but the driver has {expected}")
+                raise self._refused(f"{name} is {answer['facts'].get(name)}, but the driver has {expected}")
 
     def train(self, work: str) -> str:
         """Have a piece of work done, as JSON; up to a rung, where `at_rung` says so."""
@@ -97,12 +109,24 @@ class GuardProcess:
             self.connection.send_bytes(message)
             return self.connection.recv_bytes()
         except (EOFError, OSError):
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(ENDING_SECONDS)
             self.close()
             raise GuardDied(f"the guard of a worker on {platform.node()} ended: {self.process.returncode}") from None
 
-    def _refuse(self, reason: str) -> None:
+    def _refused(self, reason: str) -> WorkerError:
         self.close()
-        raise WorkerError(f"a worker on {platform.node()} cannot train: {reason}")
+        return cannot_train(reason)
+
+
+def cannot_train(reason: str) -> WorkerError:
+    """Return what is said of this machine."""
+    return WorkerError(f"a worker on {platform.node()} cannot train: {reason}")
+
+
+def in_a_line(error: BaseException) -> str:
+    """Return what an exception says, on one line."""
+    return f"{type(error).__name__}: {error}".split("\n")[0]
 
 
 def environment(data_sha256: str) -> dict[str, str]:
@@ -112,15 +136,16 @@ def environment(data_sha256: str) -> dict[str, str]:
 
 def main() -> None:
     """Serve one Ray worker until it is gone."""
-    from neuropt.searching.trainer import end_with_parent  # imports torch
-
-    end_with_parent(int(sys.argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's; this process ends with its worker
     connection = Connection(int(sys.argv[1]))
     try:
+        from neuropt.searching.trainer import end_with_parent  # imports torch
+
+        end_with_parent(int(sys.argv[2]))
         guard, sha256 = _guard(connection, *pickle.loads(connection.recv_bytes()))
-    except Exception as error:  # noqa: BLE001  # said to the driver, and by it to the user
-        _say(connection, {"error": f"{type(error).__name__}: {error}".split("\n")[0]})
+    except BaseException as error:  # noqa: BLE001  # SystemExit too; said to the driver, and by it to the user
+        with suppress(OSError):  # the worker is gone
+            _say(connection, {"error": in_a_line(error)})
         return
     _say(connection, {"facts": environment(sha256)})
     from neuropt.training.work import Work

@@ -100,6 +100,11 @@ class Ledger:
         """Return the works of the finalists that are done, as JSON."""
         return {str(work): str(done) for work, done in self._rows("SELECT work, done FROM works")}
 
+    def damaged_work(self, work: str) -> LedgerError:
+        """Return the error of a work whose result cannot be read."""
+        ((row,),) = self._rows("SELECT rowid FROM works WHERE work = ?", work)
+        return damaged(self.path, f"row {row} of table works")
+
     def write_finalists(self, rows: Iterable[str]) -> None:
         """Record the table of finalists, a JSON text a row."""
         with self._transaction() as db:

@@ -71,11 +71,18 @@ class Kind:
         what: is recorded, in words.
         steps: from an empty file to the present schema, whose number is that of the steps.
         tables: by which such a file is known.
+        option: of the command line that names its folder.
     """
 
     what: str
     steps: tuple[Callable[[sqlite3.Connection], None], ...]
     tables: frozenset[str]
+    option: str
+
+    @property
+    def save_rows(self) -> str:
+        """What to do with a file that is damaged."""
+        return f"Keep a copy of it; `sqlite3 FILE .recover` may save its rows, or start {self.what} anew with another {self.option}."
 
 
 class LedgerError(ValueError):
@@ -83,17 +90,17 @@ class LedgerError(ValueError):
 
 
 @contextmanager
-def speaking(path: Path) -> Iterator[None]:
+def speaking(path: Path, kind: Kind | None = None) -> Iterator[None]:
     """Turn what SQLite says into one line that names the file."""
     try:
         yield
     except sqlite3.Error as error:
-        raise LedgerError(f"{path}: {error}; nothing was changed. {cure(error)}") from error
+        raise LedgerError(f"{path}: {error}; nothing was changed. {cure(error, kind or RUN)}") from error
 
 
-def damaged(path: Path, what: str) -> LedgerError:
+def damaged(path: Path, what: str, kind: Kind | None = None) -> LedgerError:
     """Return the error of a row that cannot be what was written."""
-    return LedgerError(f"{path} is damaged: {what} cannot be read; nothing was changed. {SAVE_ROWS}")
+    return LedgerError(f"{path} is damaged: {what} cannot be read; nothing was changed. {(kind or RUN).save_rows}")
 
 
 # -- making ------------------------------------------------------------------------------------------------------------------------
@@ -109,7 +116,7 @@ def create_file(
     """
     kind = kind or RUN
     if path.exists():
-        raise LedgerError(f"{path} exists already; go on with it by --resume, or choose another --run")
+        raise LedgerError(f"{path} exists already; go on with it by --resume, or choose another {kind.option}")
     new = new_name(path)
     try:
         for left in (new, *(new.with_name(new.name + end) for end in ("-wal", "-shm"))):
@@ -124,7 +131,7 @@ def create_file(
         give_name(new, path)
         return _connect(path, "rw")
     except sqlite3.Error as error:
-        raise LedgerError(f"{path} cannot be written: {error}. {cure(error)}") from error
+        raise LedgerError(f"{path} cannot be written: {error}. {cure(error, kind)}") from error
     except OSError as error:
         raise LedgerError(f"{path} cannot be written: {error.strerror or error}. {_WRITABLE}") from error
 
@@ -157,7 +164,7 @@ _STEPS = (_to_1, _to_2, _to_3)
 
 SCHEMA_VERSION = len(_STEPS)
 
-RUN = Kind("a run", _STEPS, frozenset({"meta", "asked", "proposals", "told", "rewards", "children"}))
+RUN = Kind("a run", _STEPS, frozenset({"meta", "asked", "proposals", "told", "rewards", "children"}), "--run")
 
 
 def execute(connection: sqlite3.Connection, statements: str) -> None:
@@ -181,11 +188,11 @@ def open_file(path: Path, read_only: bool, kind: Kind | None = None) -> sqlite3.
     try:
         connection = _connect_reading(path) if read_only else _connect(path, "rw")
     except sqlite3.Error as error:
-        raise _not_a_ledger(path, error) from error
+        raise _not_a_ledger(path, error, kind) from error
     try:
         version = _version(path, connection, kind)
         if not read_only:
-            _check_sound(path, connection)
+            _check_sound(path, connection, kind)
             _migrate(path, connection, version, kind)
     except LedgerError:
         connection.close()
@@ -193,8 +200,8 @@ def open_file(path: Path, read_only: bool, kind: Kind | None = None) -> sqlite3.
     return connection
 
 
-def _not_a_ledger(path: Path, error: sqlite3.Error) -> LedgerError:
-    return LedgerError(f"{path} is not a ledger, or is damaged: {error}. {cure(error)}")
+def _not_a_ledger(path: Path, error: sqlite3.Error, kind: Kind) -> LedgerError:
+    return LedgerError(f"{path} is not a ledger, or is damaged: {error}. {cure(error, kind)}")
 
 
 def _version(path: Path, connection: sqlite3.Connection, kind: Kind) -> int:
@@ -203,7 +210,7 @@ def _version(path: Path, connection: sqlite3.Connection, kind: Kind) -> int:
         version = int(connection.execute("PRAGMA user_version").fetchone()[0])
         tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except sqlite3.Error as error:
-        raise _not_a_ledger(path, error) from error
+        raise _not_a_ledger(path, error, kind) from error
     if version < 1 or not kind.tables <= tables:
         raise LedgerError(f"{path} is an SQLite file, but not the ledger of {kind.what}")
     if version > len(kind.steps):
@@ -213,18 +220,18 @@ def _version(path: Path, connection: sqlite3.Connection, kind: Kind) -> int:
     return version
 
 
-def _check_sound(path: Path, connection: sqlite3.Connection) -> None:
+def _check_sound(path: Path, connection: sqlite3.Connection, kind: Kind) -> None:
     """Refuse to write into a file whose pages do not hang together."""
-    with speaking(path):
+    with speaking(path, kind):
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise LedgerError(f"{path} is damaged: {' '.join(str(found).split())}; nothing was changed. {SAVE_ROWS}")
+        raise LedgerError(f"{path} is damaged: {' '.join(str(found).split())}; nothing was changed. {kind.save_rows}")
 
 
 def _migrate(path: Path, connection: sqlite3.Connection, version: int, kind: Kind) -> None:
     if version == len(kind.steps):
         return
-    with speaking(path), connection:
+    with speaking(path, kind), connection:
         connection.execute("BEGIN IMMEDIATE")
         for step in kind.steps[version:]:
             step(connection)
@@ -263,11 +270,10 @@ def _connect_reading(path: Path) -> sqlite3.Connection:
 
 # -- the way out -------------------------------------------------------------------------------------------------------------------
 
-SAVE_ROWS = "Keep a copy of it; `sqlite3 FILE .recover` may save its rows, or start a new run with another --run."
 _WRITABLE = "Check that the folder exists and may be written."
 
 
-def cure(error: sqlite3.Error) -> str:
+def cure(error: sqlite3.Error, kind: Kind) -> str:
     """Return what to do about what SQLite says."""
     text = str(error)
     if "full" in text:
@@ -277,5 +283,5 @@ def cure(error: sqlite3.Error) -> str:
     if "readonly" in text or "unable to open" in text:
         return _WRITABLE
     if "locked" in text:
-        return "Another process uses this run; stop it first."
-    return SAVE_ROWS
+        return "Another process uses this folder; stop it first."
+    return kind.save_rows

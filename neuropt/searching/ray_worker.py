@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from neuropt.searching.guard_process import GuardDied, GuardProcess, WorkerError
+from neuropt.searching.guard_process import GuardDied, GuardProcess, WorkerError, cannot_train, in_a_line
 
 RESULT, ERROR = "neuropt_result", "neuropt_error"
 
@@ -65,6 +65,10 @@ class Worker(tune.Trainable):  # type: ignore[misc]  # Ray has no annotations
             return {RESULT: found, "done": not self.guard.at_rung}
         except WorkerError as error:
             return {ERROR: str(error), "done": True}
+        except GuardDied:
+            raise
+        except Exception as error:  # noqa: BLE001  # no other worker would do better
+            return {ERROR: str(cannot_train(in_a_line(error))), "done": True}
 
     def cleanup(self) -> None:
         """End the guard."""
@@ -84,9 +88,12 @@ def remote_work(order: Order, work: str) -> Mapping[str, str]:
         return {RESULT: _guard(order).train(work)}
     except WorkerError as error:
         return {ERROR: str(error)}
-    except BaseException:
+    except GuardDied:
         _guard.cache_clear()
         raise
+    except Exception as error:  # noqa: BLE001  # no other worker would do better
+        _guard.cache_clear()
+        return {ERROR: str(cannot_train(in_a_line(error)))}
 
 
 @lru_cache(maxsize=1)

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Protocol
 
 from neuropt.evaluating.row import Row
 from neuropt.searching.executor import Engine, Executor
 from neuropt.searching.ledger import Ledger
-from neuropt.searching.ledger_file import damaged
+from neuropt.searching.ledger_file import LedgerError, damaged
 from neuropt.training.work import Done, Work
 
 
 class Works(Protocol):
     """What keeps works and what came of them: the ledger of a run, or a task's part of an evaluation's."""
-
-    @property
-    def path(self) -> Path:
-        """Of the file."""
-        ...
 
     def works(self) -> dict[str, str]:
         """Return what is done, as JSON."""
@@ -27,6 +21,10 @@ class Works(Protocol):
 
     def write_work(self, work: str, done: str) -> None:
         """Record what is done now."""
+        ...
+
+    def damaged_work(self, work: str) -> LedgerError:
+        """Return the error of a work whose result cannot be read."""
         ...
 
 
@@ -51,7 +49,7 @@ class RecordedExecutor:
         waiting: dict[str, list[int]] = {}
         for position, work in enumerate(works):
             if (text := known.get(work.to_json())) is not None:
-                yield position, self._read(text)
+                yield position, self._read(work, text)
             else:
                 waiting.setdefault(work.to_json(), []).append(position)
         texts = list(waiting)
@@ -59,11 +57,11 @@ class RecordedExecutor:
             self.ledger.write_work(texts[index], done.to_json())
             yield from ((position, done) for position in waiting[texts[index]])
 
-    def _read(self, text: str) -> Done:
+    def _read(self, work: Work, text: str) -> Done:
         try:
             return Done.from_json(text)
         except (ValueError, TypeError, KeyError, AttributeError):
-            raise damaged(self.ledger.path, "a recorded result (table works)") from None
+            raise self.ledger.damaged_work(work.to_json()) from None
 
     def close(self) -> None:
         """Nothing: the executor belongs to the search."""
@@ -75,7 +73,11 @@ def finalist_rows(ledger: Ledger) -> list[Row]:
     Raises:
         LedgerError: a row that cannot be read.
     """
+    return [_row(ledger, position, text) for position, text in enumerate(ledger.finalists(), 1)]
+
+
+def _row(ledger: Ledger, position: int, text: str) -> Row:
     try:
-        return [Row.from_json(text) for text in ledger.finalists()]
+        return Row.from_json(text)
     except (ValueError, TypeError, KeyError, AttributeError):
-        raise damaged(ledger.path, "the table of finalists") from None
+        raise damaged(ledger.path, f"row {position} of table finalists") from None

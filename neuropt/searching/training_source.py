@@ -92,6 +92,11 @@ class TrainingSource:
             ("form " + form, form != "population"),
             (config.device, config.device != "cpu"),
             (config.precision, config.precision != "float32"),
+            (
+                f"on CPUs (of the {config.gpus_per_child or 0:g} GPU of each trial nothing is used; "
+                "a GPU trains with --executor in-process --device cuda)",
+                config.gpus_per_child is not None,
+            ),
         )
         return "".join(f", {text}" for text, shown in said if shown)
 

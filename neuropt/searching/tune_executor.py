@@ -18,7 +18,7 @@ from typing import Any
 import ray
 from ray import tune
 from ray.cloudpickle import dumps  # pyright: ignore[reportAttributeAccessIssue]  # Ray has no annotations
-from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, WorkerCrashedError
+from ray.exceptions import NodeDiedError, ObjectLostError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 from ray.tune.schedulers import TrialScheduler
 
 from neuropt.searching.cluster import ENVIRONMENT, Resources, connect, memory_share, rooms
@@ -27,7 +27,17 @@ from neuropt.searching.guard_process import GuardDied, WorkerError, environment
 from neuropt.searching.limits import GIB, usual_seconds
 from neuropt.searching.ray_worker import ERROR, REMOTE_WORK, RESULT, Order, Worker
 from neuropt.searching.tune_folder import tune_folder
-from neuropt.searching.tune_searcher import RETRIES, EngineSearcher, Preparing, Taking, died, joined, one_by_one
+from neuropt.searching.tune_searcher import (
+    RETRIES,
+    EngineSearcher,
+    Failing,
+    Preparing,
+    Taking,
+    cannot_begin,
+    died,
+    joined,
+    one_by_one,
+)
 from neuropt.tasks import load_task_data
 from neuropt.tasks.task import Task
 from neuropt.training.work import Done, Work
@@ -82,7 +92,7 @@ class TuneExecutor:
     def search(self, engine: Engine) -> None:
         """Run the engine's trials until it is finished."""
         searcher = EngineSearcher(engine)
-        callbacks: list[tune.Callback] = [Taking(searcher)]
+        callbacks: list[tune.Callback] = [Taking(searcher), Failing(searcher)]
         if self.workers is not None:  # on a cluster Tune is ahead itself
             callbacks.append(Preparing(searcher))
         trainable = tune.with_resources(tune.with_parameters(Worker, order=self.order), self._request("cpu", "gpu"))
@@ -159,6 +169,8 @@ def _fetched(reference: Any) -> Done | None:
         answer: Mapping[str, str] = ray.get(reference)
     except (GuardDied, *DEATHS):
         return None
+    except RayTaskError as error:
+        raise cannot_begin(str(error)) from None
     if ERROR in answer:
         raise WorkerError(answer[ERROR])
     return Done.from_json(answer[RESULT])

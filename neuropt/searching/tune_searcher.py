@@ -1,12 +1,14 @@
 """A search's engine, as Ray Tune sees it: Tune asks it for the next trial when a worker is free and hands it each result.
 
 A trial whose worker died is begun again by Tune, once, on another worker. If that dies too, each of its rules gets a trial of its own, and
-one that kills its workers twice alone is recorded as failed.
+one that kills its workers twice alone is recorded as failed. A worker that cannot even begin ends the search: no other one could either.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
@@ -21,6 +23,11 @@ from neuropt.training.work import Done, Trained, Work
 RETRIES = 1
 """Times that Tune begins a trial again whose worker died."""
 DIED = f"its worker died {1 + RETRIES} times while it was trained alone"
+
+
+CANNOT_BEGIN = ("failed to import on the worker", "raised in its creation task")
+"""What Ray says where our code cannot be imported on a node, or a worker cannot be made there."""
+_REASON = re.compile(r"^(?:\w+\.)*\w*(?:Error|Exception): .+$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +116,11 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
         except BaseException as raised:  # noqa: BLE001  # as in `suggest`
             self.error = raised
 
+    def failed(self, said: str) -> None:
+        """Hear what Ray says of a worker that failed; dead ones are `on_trial_complete`'s."""
+        if self.error is None and any(words in said for words in CANNOT_BEGIN):
+            self.error = cannot_begin(said)
+
     def _died(self, piece: Piece) -> None:
         if piece.position is None and len(piece.work.jobs) > 1:
             self.apart[piece.number] = {}
@@ -145,6 +157,19 @@ class Taking(Callback):  # type: ignore[misc]  # Ray has no annotations
         self.searcher.take(trial.trial_id, result)
 
 
+class Failing(Callback):  # type: ignore[misc]  # Ray has no annotations
+    """Has the searcher hear why a worker failed, before the trial is begun again and after."""
+
+    def __init__(self, searcher: EngineSearcher) -> None:
+        self.searcher = searcher
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        """Tell."""
+        self.searcher.failed(Path(trial.error_file).read_text(encoding="utf-8"))
+
+    on_trial_error = on_trial_recover
+
+
 class Preparing(Callback):  # type: ignore[misc]  # Ray has no annotations
     """Has the searcher propose after each step of Tune, when free workers have been given what was ready."""
 
@@ -169,3 +194,13 @@ def joined(parts: list[Done]) -> Done:
 def died() -> Done:
     """Return the result of a rule that killed its workers."""
     return Done((Trained((), DIED),), 0.0)
+
+
+def cannot_begin(said: str) -> WorkerError:
+    """Return the last error in what Ray says, on one line.
+
+    >>> str(cannot_begin("ray::Worker() ...\\nModuleNotFoundError: No module named 'neuropt'\\n"))
+    "a worker of Ray cannot begin: ModuleNotFoundError: No module named 'neuropt'"
+    """
+    reasons = _REASON.findall(said) or [said.strip().split("\n")[0]]
+    return WorkerError(f"a worker of Ray cannot begin: {reasons[-1]}")

@@ -2,7 +2,7 @@
 
 adam,powersign        proposed before anything else, trained, and learnt from
 first:1,first:2       likewise, the best rules of runs/first
-first                 every reward of runs/first is learnt from; nothing of it is trained again
+first                 every reward of runs/first is learnt from; its rules are trained here only where they are proposed again
 """
 
 from __future__ import annotations
@@ -77,7 +77,10 @@ def _names(text: str) -> list[str]:
 
 def _run(name: str) -> Path | None:
     """Return the folder of the run that is meant, if one is."""
-    return next((folder for folder in (Path(name), RUNS / name) if (folder / LEDGER).is_file()), None)
+    try:
+        return next((folder for folder in (Path(name), RUNS / name) if (folder / LEDGER).is_file()), None)
+    except OSError:  # a rule's text, too long for a path
+        return None
 
 
 def _named(name: str, space: SearchSpace) -> Known:

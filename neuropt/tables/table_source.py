@@ -32,7 +32,7 @@ from neuropt.training.children import Child
 from neuropt.training.work import Done, Trained, Work
 from search_space import SearchSpace, probe_trajectory, zoo
 
-TRAINING: tuple[str, ...] = ("steps", "fidelity", "workers", "form", "device", "precision", "rules_together")
+TRAINING: tuple[str, ...] = ("steps", "fidelity", "form", "device", "precision", "rules_together")
 TRAINING += tuple(name for name in NEED_TUNE if name not in TRACKED)
 """Fields of a configuration that say how children are trained."""
 

@@ -125,6 +125,7 @@ MNIST_MLP = Task(
     batch_size=128,
     steps=100,
     halving=((20, 4), (50, 2)),
+    target=0.9,  # adam 0.9003, rmsprop 0.899, momentum 0.889, sgd 0.878
     download="MNIST, 11 MB",
 )
 
@@ -137,6 +138,7 @@ MNIST_LENET = Task(
     batch_size=128,
     steps=200,
     halving=((25, 4), (75, 2)),
+    target=0.97,  # adam 0.9735, sgd 0.948, of a smaller tuning (docs/tasks.md)
     download="MNIST, 11 MB",
 )
 

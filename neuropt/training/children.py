@@ -174,13 +174,14 @@ def race(
             found |= _at_rung(cohort, ladder, stop, splits["validation"])
         if stop < task.steps and cohort.columns and stop in {*halvings, *clearings, *rungs}:
             kept = _survivors(cohort, halvings.get(stop))
+            stopped = _children(cohort, "stopped")
             for index in sorted(set(range(len(cohort.columns))) - set(kept)):
-                found[_key(cohort, index)] = _children(cohort, index, "stopped")
+                found[_key(cohort, index)] = stopped[index]
             cohort.keep(kept)
         if not cohort.columns:
             break
     if cohort.columns:
-        final = [_children(cohort, index, "trained") for index in range(len(cohort.columns))]
+        final = _children(cohort, "trained")
         for name, split in splits.items():
             final = _evaluated(final, cohort, name, split)
         found |= {_key(cohort, index): children for index, children in enumerate(final)}
@@ -201,8 +202,7 @@ def _noted(child: Child, curves: Curves, column: tuple[int, int], seed: int) -> 
 
 def _at_rung(cohort: Cohort[Given], ladder: Ladder, steps: int, split: Given) -> dict[tuple[int, int], list[Child]]:
     """Evaluate all that are still training, let the rules leave that stop here, and return their children."""
-    now = [_children(cohort, index, "trained") for index in range(len(cohort.columns))]
-    now = _evaluated(now, cohort, "validation", split)
+    now = _evaluated(_children(cohort, "trained"), cohort, "validation", split)
     present: dict[int, list[list[Child]]] = {}
     for index, children in enumerate(now):
         if any(child.status == "trained" for child in children):
@@ -235,14 +235,16 @@ def _survivors(cohort: Cohort[Any], keep: int | None) -> list[int]:
     return sorted(index for indices in best for index in indices)
 
 
-def _children(cohort: Cohort[Any], index: int, status: Status) -> list[Child]:
-    alive = cohort.losses.alive[:, index].tolist()
-    steps = cohort.losses.steps[:, index].tolist()
-    losses = cohort.losses.recent()[:, index].tolist()
-    rate = cohort.columns[index].learning_rate
+def _children(cohort: Cohort[Any], status: Status) -> list[list[Child]]:
+    """Return the children of all columns as they are now, read from their device at once."""
+    losses = cohort.losses
+    tables = [x.T.tolist() for x in (losses.alive, losses.steps, losses.recent())]
     return [
-        Child(rate, seed, status if lives else "diverged", done, loss)
-        for seed, lives, done, loss in zip(cohort.seeds, alive, steps, losses, strict=True)
+        [
+            Child(column.learning_rate, seed, status if lives else "diverged", done, loss)
+            for seed, lives, done, loss in zip(cohort.seeds, *rows, strict=True)
+        ]
+        for column, *rows in zip(cohort.columns, *tables, strict=True)
     ]
 
 

@@ -28,7 +28,7 @@ from neuropt.training.one_at_a_time import OneAtATime
 from neuropt.training.precision import Precision
 from neuropt.training.row_population import RowPopulation
 from neuropt.training.threads import one_thread
-from neuropt.training.train import denormals_flushed, rule_factory
+from neuropt.training.train import rule_factory, whole_float32
 from search_space import zoo
 
 ROUNDS = 5
@@ -150,7 +150,7 @@ def measure(
     cohorts: dict[Form, OneAtATime | RowPopulation] = {}
     seconds: dict[Form, list[float]] = {form: [] for form in forms}
     failed: dict[Form, str] = {}
-    with one_thread(), denormals_flushed(), warnings.catch_warnings():
+    with one_thread(), whole_float32(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a form is slow at is measured
         _cohort("plain", short, data, 1, device, precision).advance(
             1

@@ -50,6 +50,11 @@ def placed(split: Split, device: torch.device) -> Split:
     return Split(split.inputs.to(device), split.targets.to(device))
 
 
+def sent(numbers: Tensor, device: torch.device) -> Tensor:
+    """Return a few numbers of the CPU on the device, without waiting for what it has still to do: CUDA takes a copy of them at once."""
+    return numbers.to(device, non_blocking=True)
+
+
 class Generator:
     """One child's own state of torch's generators, on the CPU and on its device, for dropout and the like."""
 

@@ -16,7 +16,7 @@ from neuropt.tasks import build_model, measure
 from neuropt.tasks.task import Split, Task, TaskData
 from neuropt.training.children import Column, Losses
 from neuropt.training.courses import begin_course
-from neuropt.training.devices import CPU, Generator, placed
+from neuropt.training.devices import CPU, Generator, placed, sent
 from neuropt.training.precision import Precision, logits_of
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter], float, int], Optimizer]
@@ -51,7 +51,7 @@ class _Trainee:
     def step(self) -> Tensor:
         """Do one step of the task's batch size and return the loss before it; a larger batch before may have covered it already."""
         if self.examples < (self.t + 1) * self.batch_size:
-            self.loss = self._train(self.course.next_batch())
+            self.loss = self._train(sent(self.course.next_batch(), self.loss.device))
             self.course.after_step()
         self.t += 1
         return self.loss

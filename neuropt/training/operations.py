@@ -199,6 +199,9 @@ def _norm(x: Tensor, segments: Sequence[tuple[int, int]], out: Tensor) -> Operat
 
 def copying(into: Tensor, value: Operand) -> Operation:
     """Prepare a copy."""
+    if isinstance(value, StepNumber) and value.table.shape[1] == 1:
+        numbers = value.tensors()
+        return lambda t: into.fill_(numbers[t])  # to copy a number to another device would make it wait
     fixed = _fixed(value)
     return (lambda t: into.copy_(fixed)) if isinstance(fixed, Tensor) else (lambda t: into.copy_(fixed[t]))
 

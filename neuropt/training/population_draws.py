@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neuropt.compiling.draws import normal_from_uniforms, uniform_from_keys
+from neuropt.training.devices import sent
 from search_space.draws import keys
 
 KEPT_BYTES = 192 * 2**20
@@ -50,7 +51,7 @@ class Draws:
         rows = []
         for seed in self.seeds:
             pairs = [keys(seed, parameter, draw, t, stream) for parameter in range(len(self.segments))]
-            key_0, key_1 = (torch.tensor(k, dtype=torch.int64, device=self.device) for k in zip(*pairs, strict=True))
+            key_0, key_1 = (sent(torch.tensor(k, dtype=torch.int64), self.device) for k in zip(*pairs, strict=True))
             rows.append(uniform_from_keys(self.element, key_0[self.parameter], key_1[self.parameter]))
         return torch.stack(rows).unsqueeze(1)
 

@@ -13,7 +13,7 @@ from neuropt.optimizers.named_schedules import CONSTANT
 from neuropt.tasks.task import MLP, Task, TaskData
 from neuropt.training.children import Results, race
 from neuropt.training.population import Population
-from neuropt.training.train import check_lists, cohort_slices, denormals_flushed, is_batched
+from neuropt.training.train import check_lists, cohort_slices, is_batched, whole_float32
 from search_space import Rule
 
 SHAPE = ("model", "batch_size", "steps", "loss_bound")
@@ -61,7 +61,7 @@ def train_on_tasks(
         {"test": [one.test for one in members]} if test else {}
     )
     found: Results = []
-    with denormals_flushed():
+    with whole_float32():
         rates = [len(row) for row in learning_rates]
         for chosen in cohort_slices(tasks[0], rates, len(members), "population"):
             programs = [compile_program(rule) for rule in rules[chosen]]

@@ -94,7 +94,7 @@ def train_rules(
         raise ValueError(f"form population trains in float32 only; for precision {precision} use another form")
     check_form(form, task, data, schedule)
     results: Results = []
-    with denormals_flushed():
+    with whole_float32():
         counts, side_by_side = [len(rates) for rates in learning_rates], ladder is not None
         slices = cohort_slices(task, counts, len(seeds), form, rules_together, side_by_side)
         if side_by_side and len(slices) > 1:
@@ -191,7 +191,7 @@ def train_optimizer(
 ) -> Results:
     """Train with any torch optimizer, one child at a time; as `train_rules` for one rule."""
     splits = {"validation": data.validation} | ({"test": data.test} if test else {})
-    with denormals_flushed():
+    with whole_float32():
         cohort = OneAtATime(
             task, data, [factory], [learning_rates], seeds, schedule=schedule, device=device, precision=precision
         )
@@ -208,10 +208,17 @@ def rule_factory(rule: Rule, steps: int) -> OptimizerFactory:
 
 
 @contextmanager
-def denormals_flushed() -> Iterator[None]:
-    """Count numbers under 1e-38 as 0 meanwhile: averages that decay for long would else slow arithmetic down a hundredfold."""
+def whole_float32() -> Iterator[None]:
+    """Count as float32 does in training: numbers under 1e-38 as 0, and convolutions of a GPU to the last of its bits.
+
+    Averages that decay for long would else slow a CPU's arithmetic down a hundredfold; and CUDA's convolutions round what they read to 10
+    bits (TF32) unless told otherwise, so that forms of a child would agree to 1e-3.
+    """
+    tf32 = torch.backends.cudnn.allow_tf32
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
         torch.set_flush_denormal(False)
+        torch.backends.cudnn.allow_tf32 = tf32

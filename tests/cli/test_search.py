@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def test_the_best_rule_is_shown_and_exported(here: Path, capsys: pytest.CaptureF
     assert (provenance["run"], provenance["task"], provenance["seed"]) == ("small:1", "digits-mlp", 0)
     assert provenance["reward"] == best["reward"]
     assert provenance["summary"].startswith("finalist: validation accuracy 0.")
+    assert re.search(r"n = 2 fresh seeds; the best tuned built-in, \w+: 0\.\d{4}, 0\.\d{4}$", provenance["summary"])
 
 
 @pytest.mark.parametrize("position", ["0", "9", "99999999"])
@@ -82,6 +84,8 @@ def test_a_run_of_this_process_goes_on_on_ray_where_that_is_typed(
     for typed in (("--executor", "tune"), ("--executor=tune",)):  # tune is the default, too
         assert "nothing answers at address '127.0.0.1:1'" in run_here(capsys, *resume, *typed).err
     assert "address needs executor tune, but got executor in-process" in run_here(capsys, *resume).err
+    workers = run_here(capsys, *resume[:-2], "--workers", "2")
+    assert "workers needs executor tune, but got executor in-process" in workers.err
 
 
 def test_a_damaged_ledger_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

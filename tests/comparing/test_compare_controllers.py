@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -184,6 +185,21 @@ def test_what_is_wrong_is_one_line(
     assert message in ended.err
     assert len(ended.err.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_controller_that_breaks_is_one_line_that_names_it(
+    workers: str, table: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text('description = "mine"\nalgorithm = "ppo"\n[settings]\nlearning_rate = 1e300\n', encoding="utf-8")
+    usual = ("--controllers", str(mine), "--budget", "31", "--seeds", "2", "--workers", workers)
+    ended = run_here(capsys, "compare-controllers", "--table", table, *usual)
+    assert ended.code == 2
+    assert re.search(
+        r"error: \S+mine\.toml, seed [01]: The policy's \w+ (is|are) not finite: the learning rate", ended.err
+    )
+    assert len(ended.err.splitlines()) == 1
 
 
 def test_ctrl_c_ends_all_processes_quietly(table: str) -> None:

@@ -12,9 +12,14 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import Shard, distribute_tensor
 
 from controllers import create_controller
+from neuropt.compiling.due import Due, GroupStep
+from neuropt.compiling.execution import execution_of
+from neuropt.compiling.fused import _sorted
 from neuropt.compiling.rule_optimizer import RuleOptimizer
 from search_space import Rule, load_space, zoo
 from tests.compiling.compilers import needs_compiler
@@ -227,6 +232,38 @@ def test_a_state_of_another_size_is_refused() -> None:
     optimizer.state[w]["m"] = torch.zeros(10)
     with pytest.raises(RuntimeError, match="m has 10 elements, but its parameter needs 5000"):
         optimizer.step()
+
+
+@needs_compiler
+def test_parameters_that_are_other_tensors_take_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machine code would read where a DTensor has nothing."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    store = distributed.HashStore()  # type: ignore[attr-defined]  # documented, but not listed
+    distributed.init_process_group("gloo", rank=0, world_size=1, store=store)
+    try:
+        mesh, found = DeviceMesh("cpu", [0]), list[Tensor]()
+        for form in ({}, {"fused": True}):
+            w = distribute_tensor(torch.ones(40, 30), mesh, [Shard(0)])
+            w.requires_grad_()
+            plain = torch.ones(40, 30, requires_grad=True)
+            optimizer = RuleOptimizer([w, plain], ADAM, **form)
+            for t in range(2):
+                plain.grad = torch.full((40, 30), t + 1.0)
+                w.grad = distribute_tensor(plain.grad, mesh, [Shard(0)])
+                optimizer.step()
+            found += [w.full_tensor().detach(), plain.detach()]
+        assert torch.equal(found[0], found[2])
+        assert torch.allclose(found[2], found[3])
+    finally:
+        distributed.destroy_process_group()
+
+
+def test_a_tensor_that_32_bits_do_not_count_has_no_kernel_on_a_gpu() -> None:
+    step = GroupStep("g", execution_of("g"), 0.1, lambda _: {})
+    longest = torch.empty(2**31, device="meta")
+    for w, is_alone in ((longest, True), (longest[1:], False)):
+        pieces, large, alone = _sorted([Due(w, w, {}, 0, 0)], step)
+        assert (pieces, len(large), len(alone)) == ([], not is_alone, is_alone)
 
 
 def test_both_forms_at_once_are_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+from functools import partial
 from typing import Any
 
 import pytest
@@ -146,6 +147,17 @@ def test_add_param_group_in_the_middle(rule: str) -> None:
     steps(optimizer, 1)
     assert optimizer.state[added]["step"] == 1
     assert optimizer.param_groups[1]["lr"] == 0.5
+
+
+def test_a_parameter_that_is_listed_twice_takes_two_steps_as_in_torch() -> None:
+    ours, torchs = parameter(3), parameter(3)
+    makers: list[tuple[Any, Tensor]] = [(partial(RuleOptimizer, rule="adam"), ours), (torch.optim.Adam, torchs)]
+    for make, w in makers:
+        with pytest.warns(UserWarning, match="duplicate parameters"):
+            optimizer = make([w, w], lr=0.1)
+        steps(optimizer, 2)
+        assert optimizer.state[w]["step"] == 4
+    assert torch.allclose(ours, torchs)
 
 
 def test_a_closure_runs_with_gradients_and_returns_its_loss(rule: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,16 @@ from numpy.typing import NDArray
 OPERANDS, UNARY, BINARY = 0, 1, 2
 PLUS = 0
 """The binary that may not come last."""
+
+
+@cache
+def choices(space: SmallSpace) -> tuple[int, ...]:
+    """How many tokens there are at each position; asked for at each of them, thousands of times."""
+    return tuple(
+        n
+        for group in range(space.groups)
+        for n in (space.operands + group, space.operands + group, space.unary, space.unary, space.binary)
+    )
 
 
 @dataclass(frozen=True)
@@ -26,11 +37,7 @@ class SmallSpace:
 
     @property
     def choices(self) -> tuple[int, ...]:
-        return tuple(
-            n
-            for group in range(self.groups)
-            for n in (self.operands + group, self.operands + group, self.unary, self.unary, self.binary)
-        )
+        return choices(self)
 
     @property
     def kinds(self) -> tuple[int, ...]:

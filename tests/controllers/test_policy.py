@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from controllers import Policy
+from controllers import Outcome, Policy, create_controller
 from tests.controllers.small_space import PLUS, SmallSpace
 
 # float32 sums of at most ten logarithms, in another order
@@ -118,3 +118,19 @@ def test_damaged_weights_are_reported() -> None:
         policy.bias.fill_(math.nan)
     with pytest.raises(ValueError, match="weights are not finite"):
         policy.sample(3, seeded(17))
+
+
+@pytest.mark.parametrize(
+    ("name", "breaks"), [("ppo", {"learning_rate": 1e300}), ("reinforce", {"learning_rate": 1e300}), ("trpo", {})]
+)
+def test_a_policy_that_breaks_says_why_as_a_value_error(name: str, breaks: dict[str, object]) -> None:
+    """A learning rate beyond sense, and where there is none, a reward whose float32 is infinite: the caller's mistakes, not bugs."""
+    settings = {"batch_size": 4, "hidden": 8, "advantages": "baseline"} | breaks
+    controller = create_controller(name, SmallSpace(), 1, settings)
+
+    def learn(batches: int, reward: float) -> None:
+        for _ in range(batches):
+            controller.tell([Outcome(p.id, p.tokens, "trained", p.id % 4 * reward) for p in controller.ask(4)])
+
+    with pytest.raises(ValueError, match="not finite: the learning rate is too large, a reward is beyond float32"):
+        learn(batches=3, reward=1.0 if breaks else 1e300)

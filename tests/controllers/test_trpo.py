@@ -82,9 +82,10 @@ def test_the_fisher_product_is_that_of_the_covariance_of_the_scores() -> None:
     assert torch.allclose(product, rows.T @ (rows @ v) / 6, atol=1e-5)
 
 
-@pytest.mark.parametrize("bound", [0.001, 0.05, 1.0])
-def test_the_bound_is_kept_and_used(bound: float) -> None:
-    controller = TRPO(SmallSpace(groups=2), settings(kl_bound=bound), seed=1)
+@pytest.mark.parametrize(("bound", "queue"), [(0.001, 0), (0.05, 0), (1.0, 0), (0.05, 5)])
+def test_the_bound_is_kept_and_used(bound: float, queue: int) -> None:
+    """Over the strings of the batch: what a priority queue repeats besides does not count. Weights so large make strings differ."""
+    controller = TRPO(SmallSpace(groups=2), settings(kl_bound=bound, queue_size=queue, initial_range=1.0), seed=1)
     before = Policy(SmallSpace(groups=2), torch.Generator(), hidden=8, embedding=4)
     before.load_state_dict(controller.policy.state_dict())
     proposals = controller.ask(8)

@@ -136,6 +136,7 @@ def test_optimizers_are_compared_by_seed() -> None:
         ({"reward": "speed"}, "reward must be one of accuracy, loss"),
         ({"executor": "cloud"}, "executor must be one of tune, in-process"),
         ({"address": "here:1"}, "address needs executor tune"),
+        ({"workers": 2}, "workers needs executor tune, but got executor in-process"),
     ],
 )
 def test_what_is_wrong_is_said_before_anything_is_trained(change: dict[str, Any], message: str) -> None:

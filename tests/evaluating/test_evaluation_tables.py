@@ -83,7 +83,10 @@ def test_five_seeds_get_no_interval_and_the_table_says_why() -> None:
 def test_a_difference_over_two_tasks_is_a_sentence_with_n() -> None:
     ahead = study("adam", [value + 0.05 for value in LOW])
     text = " ".join(shown([study("adamw", LOW), ahead], 160))
-    assert "adam against adamw, n = 2 tasks that are evidence, 10 seeds each: ahead on 2, behind on 0" in text
+    assert (
+        "adam against adamw, n = 2 tasks that are evidence, of 2 families, 10 seeds each: ahead on 2, behind on 0"
+        in text
+    )
 
 
 def test_pairs_are_a_table_of_magnitudes_and_directions() -> None:

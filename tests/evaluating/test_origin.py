@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,14 @@ from neuropt.config import SearchConfig
 from neuropt.evaluating.better import missing
 from neuropt.evaluating.config import EvaluationConfig
 from neuropt.evaluating.contenders import Contender, find_contender
+from neuropt.evaluating.evaluate import evaluate
 from neuropt.evaluating.evidence import seen
 from neuropt.evaluating.measure import Measure
+from neuropt.evaluating.protocol import fresh_seeds
 from neuropt.evaluating.summary import Summary
 from neuropt.exporting import Provenance, export_rule
 from neuropt.finding import NamedRule
+from neuropt.searching.engine import CHILD_SEEDS
 from neuropt.searching.run_folder import CONFIG, LEDGER
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Source
@@ -65,6 +69,20 @@ def test_an_export_keeps_what_its_search_saw(target: str, name: str, tmp_path: P
     assert 30_000 in found.used_seeds
     path.write_text(export_rule(RULE, target, provenance=Provenance()))
     assert find_contender(str(path)).searched == frozenset()
+
+
+def test_seeds_that_its_search_may_have_used_are_drawn_by_no_evaluation(tmp_path: Path) -> None:
+    root, seed = next(
+        (root, seed)
+        for root in range(1_000)
+        for seed in chain(*fresh_seeds([1, 2], root))
+        if seed < CHILD_SEEDS**2  # one that a search can have
+    )
+    path = tmp_path / "found.json"
+    behind = Provenance(name="first:1", run="first:1", seed=seed // CHILD_SEEDS, task="wine-mlp")
+    path.write_text(export_rule(RULE, "json", provenance=behind))
+    found = evaluate([str(path)], ["digits-mlp"], seed=root, seeds=2, tune_seeds=1, trials=5, steps=2)
+    assert seed not in {*found.protocol.tune_seeds, *found.protocol.report_seeds}
 
 
 def test_a_run_that_began_with_rules_of_another_saw_its_task_too(tmp_path: Path) -> None:

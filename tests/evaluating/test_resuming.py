@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import runpy
 import shutil
 import sqlite3
 import subprocess
@@ -85,11 +86,23 @@ def test_a_ledger_whose_facts_are_others_is_refused_unless_that_is_accepted(
     assert evaluate(out=folder, resume=True).rows == whole[1].rows, "it is recorded once"
 
 
+ANEW = "cannot be read; nothing was changed. .* or start an evaluation anew with another --out."
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("UPDATE evaluation_works SET done = '{}'", "is damaged"),
-        ("UPDATE costs SET cost = 'much'", "is damaged"),
+        (
+            "UPDATE evaluation_works SET done = '{}' WHERE rowid = 2",
+            f"row 2 of table evaluation_works, of digits-mlp, {ANEW}",
+        ),
+        (
+            "UPDATE evaluation_works SET done = 'much' WHERE rowid = 1",
+            f"row 1 of table evaluation_works, of digits-mlp, {ANEW}",
+        ),
+        ("UPDATE costs SET cost = 'much' WHERE optimizer = 'adam'", f"the cost of adam on digits-mlp {ANEW}"),
+        ("UPDATE environments SET facts = '['", f"the environment {ANEW}"),
+        ("UPDATE meta SET value = '{' WHERE key = 'forms'", rf"the forms of its tasks \(table meta\) {ANEW}"),
         ("DROP TABLE costs", "is an SQLite file, but not the ledger of an evaluation"),
         ("PRAGMA user_version = 9", "has schema 9, but this neuropt reads up to 1; use a newer neuropt"),
     ],
@@ -163,6 +176,82 @@ def test_an_archive_of_other_data_weights_or_versions_is_refused(archive: Path, 
     path.write_text(json.dumps(content))
     with pytest.raises(BaselineError, match=f"cannot stand for a training here: {field} was {value}, but here it is"):
         evaluate(["g * sign(m)"], baselines=archive)
+
+
+def test_an_archive_of_other_seeds_is_refused(archive: Path) -> None:
+    path = archive / "digits-mlp.json"
+    content = json.loads(path.read_text())
+    content["studies"][1]["report"][2][0] += 1  # its seed
+    path.write_text(json.dumps(content))
+    with pytest.raises(BaselineError, match="was made on other seeds; evaluate without --baselines"):
+        evaluate(["g * sign(m)"], baselines=archive)
+
+
+def test_an_archive_of_other_code_is_refused_although_the_version_is_the_same(archive: Path) -> None:
+    path = archive / "digits-mlp.json"
+    content = json.loads(path.read_text())
+    content["key"]["code_sha256"] = "0" * 64
+    path.write_text(json.dumps(content))
+    with pytest.raises(BaselineError, match="the code that trains children has changed: code_sha256 was 0000"):
+        evaluate(["g * sign(m)"], baselines=archive)
+    del content["key"]["code_sha256"]
+    path.write_text(json.dumps(content))
+    with pytest.raises(BaselineError, match="the code that trains children has changed: code_sha256 was None"):
+        evaluate(["g * sign(m)"], baselines=archive)
+
+
+def test_no_archive_is_made_of_children_of_unknown_code(whole: tuple[Path, Evaluation], tmp_path: Path) -> None:
+    found = whole[1]
+    facts = {name: value for name, value in found.facts.items() if not name.endswith("code_sha256")}
+    with pytest.raises(BaselineError, match="nobody recorded the code that digits-mlp was trained with"):
+        write_baselines(tmp_path / "archive", found.studies, found.config, facts, found.costs)
+    assert not (tmp_path / "archive").exists()
+
+
+def test_an_evaluation_does_not_go_on_with_other_code(whole: tuple[Path, Evaluation], tmp_path: Path) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(whole[0], folder)
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
+        (facts,) = connection.execute("SELECT facts FROM environments").fetchone()
+        changed = json.loads(facts) | {"digits-mlp code_sha256": "0" * 64}
+        connection.execute("UPDATE environments SET facts = ?", (json.dumps(changed),))
+    with pytest.raises(LedgerError, match=r"digits-mlp code_sha256 was 0000.* go on with --accept-changes"):
+        evaluate(out=folder, resume=True)
+
+
+def test_the_script_that_writes_the_archive_says_what_it_cannot_know(
+    whole: tuple[Path, Evaluation],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder, to = tmp_path / "old", tmp_path / "archive"
+    shutil.copytree(whole[0], folder)
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
+        (facts,) = connection.execute("SELECT facts FROM environments").fetchone()
+        old = {name: value for name, value in json.loads(facts).items() if not name.endswith("code_sha256")}
+        connection.execute("UPDATE environments SET facts = ?", (json.dumps(old),))
+    archived = run_script(monkeypatch, str(folder), "--to", str(to))
+    assert archived == 2
+    assert "nobody recorded the code" in (said := capsys.readouterr().err)
+    assert "name a checkout of that version by --code-of" in said
+    assert run_script(monkeypatch, str(folder), "--to", str(to), "--code-of", str(tmp_path)) == 2
+    assert "is no checkout of neuropt" in capsys.readouterr().err
+    assert run_script(monkeypatch, str(folder), "--to", str(to), "--code-of", str(ROOT)) == 0
+    assert len(evaluate(["g * sign(m)"], baselines=to).rows) == 4
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
+        connection.execute("INSERT INTO environments VALUES (2, 0, ?)", (facts,))
+    assert run_script(monkeypatch, str(folder), "--to", str(to)) == 2
+    assert "was trained in 2 environments" in capsys.readouterr().err
+
+
+def run_script(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["archive_baselines.py", *arguments])
+    try:
+        runpy.run_path(str(ROOT / "benchmarks" / "archive_baselines.py"), run_name="__main__")
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,11 @@ import torch
 from neuropt import export_rule, write_export, zoo
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-NEEDS = {"lightning_module": "lightning", "hugging_face_trainer": "transformers"}
+NEEDS = {
+    # the library, and how to get it: lightning comes with the dev extra, transformers needs 172 MB
+    "lightning_module": ("lightning", "pip install -c constraints.txt lightning"),
+    "hugging_face_trainer": ("transformers", "pip install -c constraints.txt transformers accelerate"),
+}
 HERE = ("plain_loop", "lr_scheduler", "gradient_accumulation", "mixed_precision", "create")
 APART = ("compiled", "distributed", *NEEDS)
 OF_TUTORIALS = ("own_controller", "own_model_task")
@@ -102,6 +106,7 @@ def test_two_processes_keep_the_same_weights() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NEEDS)
 def test_trainers_of_other_libraries(name: str) -> None:
-    if importlib.util.find_spec(NEEDS[name]) is None:
-        pytest.skip(f"{NEEDS[name]} is not installed")
+    library, install = NEEDS[name]
+    if importlib.util.find_spec(library) is None:
+        pytest.skip(f"{library} is not installed; to test examples/{name}.py: {install}")
     assert_learns(run_script_apart(name))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import runpy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -31,6 +33,41 @@ def load(rule: Rule) -> Any:
     namespace: dict[str, Any] = {"__name__": "exported"}
     exec(export_rule(rule, "optax", Provenance(name="exported")), namespace)
     return namespace["exported"]
+
+
+@pytest.fixture
+def single_again() -> Iterator[None]:
+    """Go back to single precision after a file that has run its own test."""
+    yield
+    jax.config.update("jax_enable_x64", False)
+
+
+def own_test(source: str, folder: Path) -> None:
+    """Run an exported file as a script; a SystemExit is a test that failed."""
+    (folder / "exported.py").write_text(source)
+    runpy.run_path(str(folder / "exported.py"), run_name="__main__")
+
+
+@pytest.mark.usefixtures("single_again")
+def test_a_file_passes_its_own_test_and_a_wrong_one_fails_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_test(export_rule(parse_rule("drop(m, 0.3) * ld + noise(0.5) + 0.1 * w"), "optax"), tmp_path)
+    assert capsys.readouterr().out == "self-test passed: 10 recorded steps reproduced\n"
+    source = export_rule(parse_rule("m"), "optax")
+    broken = source.replace("0.9 * m_prev", "0.8 * m_prev")
+    assert broken != source
+    with pytest.raises(SystemExit, match="1"):
+        own_test(broken, tmp_path)
+    assert "self-test failed at step 2" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("single_again")
+@pytest.mark.parametrize("rule", [*ALL.values(), *map(parse_rule, RULES.values())], ids=[*ALL, *RULES])
+def test_every_rule_passes_its_own_test(rule: Rule, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own_test(export_rule(rule, "optax"), tmp_path)
+    assert capsys.readouterr().out == "self-test passed: 10 recorded steps reproduced\n"
 
 
 def steps(transform: Any, params: Any, gradients: list[Any], jit: bool = False) -> Any:

@@ -7,7 +7,9 @@ import importlib
 import json
 import pkgutil
 import re
-from dataclasses import fields
+import shutil
+import subprocess
+from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from neuropt.exporting import TARGETS, Provenance, export_rule, from_json, write
 from neuropt.exporting.json_file import VERSION
 from search_space import RuleError, expand, parse_rule, same_rule, zoo
 from search_space.expression import Previous, walk
+from tests.exporting.test_torch_file import RULES
 
 SCHEMA = json.loads(files("neuropt.exporting").joinpath("rule.schema.json").read_text(encoding="utf-8"))
 
@@ -124,6 +127,21 @@ def test_latex_needs_amsmath_only(name: str) -> None:
     assert text.count("{") == text.count("}")
     assert text.count(r"\left") == text.count(r"\right")
     assert set(re.findall(r"begin\{(\w+)\}", text)) <= {"aligned", "cases"}
+
+
+@pytest.mark.slow
+def test_latex_compiles(tmp_path: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed; on Debian: apt-get install texlive-latex-base")
+    hostile = replace(PROVENANCE, source="100 % \\input{secrets} {", summary="a\nb $ _ ^ & # ~ \u2028 \xe9")
+    rules = [*zoo().values(), *(parse_rule(text) for text in RULES.values())]
+    blocks = "\n".join(export_rule(rule, "latex", hostile) for rule in rules)
+    document = f"\\documentclass{{article}}\n\\usepackage{{amsmath}}\n\\begin{{document}}\n{blocks}\\end{{document}}\n"
+    (tmp_path / "rules.tex").write_text(document, encoding="ascii")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "rules.tex"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert ended.returncode == 0, ended.stdout[-2_000:]
+    assert "Output written on rules.pdf" in ended.stdout
 
 
 @pytest.mark.parametrize("target", ["latex", "markdown"])

@@ -7,13 +7,19 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from controllers import create_controller
 from neuropt.exporting import Provenance, export_rule
 from neuropt.exporting.layout import class_name
 from search_space import load_space, parse_rule, zoo
+from tests.compiling.comparison import assert_same
+from tests.compiling.problems import PROBLEMS, Problem
+from tests.exporting.reference import planned, rate, reference
 
 EXTENDED = load_space("extended")
 
@@ -107,6 +113,23 @@ def test_it_imports_torch_only(text: str) -> None:
     tree = ast.parse(export_rule(parse_rule(text), "torch"))
     imported = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
     assert {ast.unparse(node) for node in imported} == {"import torch", "from torch.optim import Optimizer"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda problem: problem.name)
+@pytest.mark.parametrize("name", zoo())
+def test_the_zoo_equals_the_interpreter(name: str, problem: Problem) -> None:
+    rule, namespace = zoo()[name], dict[str, Any](__name__="exported")
+    exec(export_rule(rule, "torch"), namespace)
+    lr = rate(rule, problem)
+    w, path = torch.tensor(problem.start, requires_grad=True), []
+    optimizer = namespace["FoundRule"]([w], lr, **planned(rule))
+    expected = reference(rule, problem, lr)
+    for step in range(len(expected)):
+        w.grad = torch.tensor(problem.gradient(w.detach().numpy(), step))
+        optimizer.step()
+        path.append(w.detach().numpy().copy())
+    assert_same(np.reshape(path, expected.shape), expected)
 
 
 def test_it_reads_like_the_rule() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
 from neuropt.compiling.program import compile_text
+from neuropt.compiling.rule_optimizer import RuleOptimizer
 from neuropt.compiling.signs import sign_powers
 from neuropt.optimizers import (
     SGDW,
@@ -29,6 +31,7 @@ from neuropt.optimizers import (
     Yogi,
 )
 from neuropt.testing import check_optimizer
+from search_space import zoo
 from tests.compiling.comparison import TOLERANCE
 from tests.compiling.compilers import needs_compiler
 
@@ -272,6 +275,24 @@ def test_sparse_gradients_take_the_loop_or_are_refused(form: str) -> None:
     lion = Lion([w], **hyper)
     with pytest.raises(RuntimeError, match="Lion needs dense gradients"):
         lion.step()
+
+
+@needs_compiler
+def test_a_parameter_that_is_listed_twice_takes_two_steps_in_every_form() -> None:
+    """The rule has been compiled by other tests."""
+    forms: list[dict[str, Any]] = [{}, {"foreach": True}, {"fused": True}]
+    found = []
+    for form in forms:
+        for make in (Lion, partial(RuleOptimizer, rule=zoo()["adam"])):
+            w = torch.full((300,), 2.0, requires_grad=True)
+            with pytest.warns(UserWarning, match="duplicate parameters"):
+                optimizer = make([w, w], lr=0.1, **form)
+            for _ in range(2):
+                w.grad = torch.ones(300)
+                optimizer.step()
+            found.append([float(w.detach()[0]), float(optimizer.state[w]["step"])])
+    # both move by lr against a steady gradient: 2 - 4 * 0.1
+    torch.testing.assert_close(torch.tensor(found), torch.tensor([[1.6, 4.0]] * 6))
 
 
 @pytest.mark.parametrize("base", [2.0, 10.0])

@@ -14,7 +14,9 @@ from tests.project.pages import commands
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), ROOT / "runs" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+RUN_WHOLE = {"faq", "formats", "how-it-works", "index", "language"}
+"""Pages of docs/ of which `test_pages.py` runs every step."""
+PAGES = [ROOT / "README.md", *(path for path in sorted((ROOT / "docs").glob("*.md")) if path.stem not in RUN_WHOLE)]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHEAP = ("check", "show", "spaces", "controllers", "tasks", "optimizers", "table")
 
@@ -87,3 +89,34 @@ def test_links_and_files_that_documents_name_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_documents_name_no_place_on_a_machine(document: Path) -> None:
     assert not re.search(r"(?<![\w.])/(work|tmp|home|root|opt)/", document.read_text(encoding="utf-8"))
+
+
+# -- docs/reliability.md -----------------------------------------------------------------------------------------------------------
+
+RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+FAULTS = [row for row in RELIABILITY.splitlines() if row.startswith("| ") and not row.startswith("| fault")]
+MARK = re.compile(r"pytest\.mark\.slow\b")
+
+
+def is_slow(file: str, name: str) -> bool:
+    """Whether a test, or the whole of its file, is marked as slow; fails where there is no such test."""
+    text = (ROOT / "tests" / "searching" / file).read_text(encoding="utf-8")
+    found = re.search(rf"((?:^@.*\n|^[ )].*\n)*)^def {name}\(", text, re.MULTILINE)
+    assert found, f"{file} has no {name}"
+    return bool(MARK.search(found[1]) or re.search(r"^pytestmark = .*pytest\.mark\.slow\b", text, re.MULTILINE))
+
+
+def test_every_table_of_faults_names_its_tests() -> None:
+    heads = [row for row in RELIABILITY.splitlines() if row.startswith("| fault")]
+    assert len(heads) == 5
+    assert all(head.endswith("| test |") for head in heads)
+    assert len(FAULTS) > 40
+
+
+@pytest.mark.parametrize("row", FAULTS, ids=lambda row: row.split("|")[1].strip())
+def test_a_fault_names_tests_that_exist_and_says_whether_they_are_slow(row: str) -> None:
+    cell = row.split("|")[-2].strip()
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", cell)
+    assert named
+    assert {is_slow(file, name) for file, name in named} == {cell.endswith(", slow")}
+    assert cell.endswith((", slow", ", fast"))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -26,10 +27,46 @@ def test_ci_runs_make_test_and_nothing_else() -> None:
     assert script.stat().st_mode & stat.S_IXUSR
 
 
+def commands(target: str) -> list[list[str]]:
+    """The programs of the environment that a target runs, with their arguments."""
+    return [
+        shlex.split(line)
+        for line in re.findall(r"(?<=bin/)(?:ruff|mypy|pyright|pytest)\b.*", make("-n", "-B", target).stdout)
+    ]
+
+
 @needs_make
-def test_make_test_runs_format_lint_types_and_tests_in_this_order() -> None:
-    steps = re.findall(r"bin/(ruff format|ruff check|mypy|pyright|pytest)", make("-n", "-B", "test").stdout)
-    assert steps == ["ruff format", "ruff check", "mypy", "pyright", "pytest"]
+@pytest.mark.parametrize(("target", "runs"), [("test", 2), ("test-all", 3)])
+def test_make_test_runs_format_lint_types_and_tests_in_this_order(target: str, runs: int) -> None:
+    steps = [" ".join(command[:2]) for command in commands(target)]
+    assert steps == ["ruff format", "ruff check", "mypy", "pyright --pythonpath", *["pytest -m"] * runs]
+
+
+def selected(pytest_arguments: list[str]) -> set[str]:
+    """The test files that a command of the Makefile runs; marks left out."""
+    ignored = {part.removeprefix("--ignore=") for part in pytest_arguments if part.startswith("--ignore=")}
+    folders = [part for part in pytest_arguments if part.startswith("tests/")] or ["tests"]
+    assert all((ROOT / folder).is_dir() for folder in {*ignored, *folders})
+    found = {str(path.relative_to(ROOT)) for folder in folders for path in (ROOT / folder).rglob("test_*.py")}
+    return {path for path in found if not any(path.startswith(f"{folder}/") for folder in ignored)}
+
+
+@needs_make
+def test_every_test_is_run_once() -> None:
+    every = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
+    for target in ("test", "test-all"):
+        runs = [command for command in commands(target) if command[0] == "pytest"]
+        fast = [selected(command) for command in runs if command[1:3] == ["-m", "not slow"]]
+        slow = [selected(command) for command in runs if command[1:3] == ["-m", "slow"]]
+        assert fast[0] | fast[1] == every
+        assert not fast[0] & fast[1]
+        assert slow == [every] * (target == "test-all")
+
+
+@needs_make
+def test_make_docs_builds_the_site_that_the_tests_look_at() -> None:
+    command = next(line for line in make("-n", "docs").stdout.splitlines() if "mkdocs" in line)
+    assert "bin/python -m mkdocs build" in command
 
 
 @needs_make
@@ -51,7 +88,9 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     )
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    required = project["dependencies"] + project["optional-dependencies"]["dev"]  # what `make constraints` installs
+    extras = project["optional-dependencies"]  # dev, and docs through it, are what `make constraints` installs
+    assert "neuropt[docs]" in extras["dev"]
+    required = project["dependencies"] + [one for one in extras["dev"] if one != "neuropt[docs]"] + extras["docs"]
     for requirement in map(Requirement, required):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
     assert pins[canonicalize_name("torch")] == "2.13.0", "no local part, so that CPU and CUDA builds both fit"

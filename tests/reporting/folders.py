@@ -35,6 +35,7 @@ class Written:
     children: list[dict[str, Any]]
     curves: list[dict[str, Any]]
     summary: dict[str, Any]
+    traces: list[dict[str, Any]]
 
 
 def write_evaluation(
@@ -59,7 +60,8 @@ def write_evaluation(
                 budget.append(entry | {"k": [1, 2, 3, 4, 5], "value": _expected(tuned, task)})
     _rank(rows)
     summary = _summary(rows, budget, optimizers, schedules)
-    for name, lines in (("children.csv", children), ("curves.csv", curves)):
+    traces = _traces(rows, optimizers)
+    for name, lines in (("children.csv", children), ("curves.csv", curves), ("traces.csv", traces)):
         with (folder / name).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(lines[0]))
             writer.writeheader()
@@ -67,7 +69,7 @@ def write_evaluation(
     (folder / "summary.json").write_text(json.dumps(summary, allow_nan=False), encoding="utf-8")
     command = {"command": "neuropt evaluate adamw lion sgd --out comparison", "created": "2026-11-21T12:00:00+00:00"}
     (folder / "provenance.json").write_text(json.dumps(command), encoding="utf-8")
-    return Written(folder, children, curves, summary)
+    return Written(folder, children, curves, summary, traces)
 
 
 def _value(task: str, place: int, rate: float, draw: random.Random) -> float:
@@ -124,6 +126,20 @@ def _curves(entry: dict[str, str], reported: Sequence[dict[str, Any]]) -> list[d
             step = child["steps"] * i // EVALUATIONS
             about = {"seed": child["seed"], "learning_rate": 1e-2, "step": step, "value": value}
             lines.append(entry | {"phase": "report"} | about)
+    return lines
+
+
+def _traces(rows: Sequence[dict[str, Any]], optimizers: Sequence[str]) -> list[dict[str, Any]]:
+    """The first optimizer's updates fall from 100 by a tenth each time, the next one's from ten times that; cosines fall with them."""
+    lines = []
+    for row in rows:
+        entry = {name: row[name] for name in ("task", "optimizer", "schedule")}
+        place, steps = optimizers.index(row["optimizer"]), int(str(TASKS[row["task"]]["steps"]))
+        for i in range(EVALUATIONS):
+            about = {"seed": REPORT[0], "learning_rate": 1e-2, "step": steps * i // EVALUATIONS, "lr": 1e-2}
+            norms = {"update_norm": 100 * 10.0 ** (place - i), "gradient_norm": 1.0}
+            cosine = "" if i == 2 and place == 1 else 1 - 0.3 * i - 0.1 * place
+            lines.append(entry | about | norms | {"cosine": cosine})
     return lines
 
 

@@ -141,6 +141,7 @@ def test_a_damaged_evaluation_is_refused_in_one_line(
         ("children.csv", b"a,b\n1,2\n"),
         ("children.csv", b"\x00\xff"),
         ("curves.csv", b"task,optimizer,schedule,phase,seed,step,value\nt,o,s,report,x,1,2\n"),
+        ("traces.csv", b"task,optimizer,schedule,seed,step,update_norm,cosine\nt,o,s,x,1,2,1\n"),
         ("provenance.json", b"no"),
     ],
 )
@@ -162,7 +163,7 @@ def test_a_hostile_evaluation_is_shown_and_does_nothing(evaluation: Written, tmp
         summary["claims"] = [evil]
 
     folder = change(evaluation, tmp_path / "evil", edit)
-    for name in ("children.csv", "curves.csv"):
+    for name in ("children.csv", "curves.csv", "traces.csv"):
         path = folder / name
         path.write_text(path.read_text(encoding="utf-8").replace("lion", evil), encoding="utf-8")
     page = parsed(write_report(folder))

@@ -261,6 +261,54 @@ def test_a_missing_curves_file_costs_that_figure_only(tmp_path: Path) -> None:
     assert {"ranks", "learning-rates", "budget"} <= set(names)
 
 
+@pytest.mark.parametrize(("name", "column"), [("update-norms", "update_norm"), ("update-cosines", "cosine")])
+def test_updates_along_training_are_those_of_the_traces(
+    name: str, column: str, evaluation: Written, report: Path
+) -> None:
+    rows, views = rows_of(report.parent, name), parsed(report).figures()[name]
+    recorded = [line for line in evaluation.traces if line[column] != ""]
+    assert len(rows) == len(recorded) == len(evaluation.traces) - 4 * (column == "cosine"), "some have no direction"
+    for line in recorded:
+        entry = {key: line[key] for key in ("task", "optimizer", "schedule", "step")}
+        (row,) = where(rows, **entry)
+        assert float(row[column]) == pytest.approx(line[column])
+        assert int(row["n"]) == 1
+    assert [view["choice"] for view in views] == [[task] for task in TASKS]
+    assert [len(view["traces"]) for view in views] == [len(OPTIMIZERS) * 2] * 2
+    axis = views[0]["layout"]["yaxis"]
+    assert axis.get("type") == ("log" if column == "update_norm" else None), "they span decades"
+    if column == "cosine":
+        low, high = axis["range"]
+        assert low < min(line["cosine"] for line in recorded)
+        assert high > 1
+    assert "n = 1 report seed." in parsed(report).words()
+
+
+def test_several_traced_seeds_are_a_median(tmp_path: Path) -> None:
+    written = write_evaluation(tmp_path / "several", schedules=("constant",))
+    with (written.folder / "traces.csv").open("a", encoding="utf-8") as file:
+        for seed, norm in ((22, 7.0), (23, 5.0)):
+            file.write(f"digits-conv,adamw,constant,{seed},0.01,0,0.01,{norm},1.0,0.5\n")
+    report = write_report(written.folder)
+    (row,) = where(rows_of(report.parent, "update-norms"), task="digits-conv", optimizer="adamw", step=0)
+    assert (float(row["update_norm"]), row["n"]) == (7.0, "3")  # of 100, 7 and 5
+    assert "n = 3 report seeds, of which this is the median." in parsed(report).words()
+
+
+@pytest.mark.parametrize(
+    "kept", [None, "task,optimizer,schedule,seed,learning_rate,step,lr,update_norm,gradient_norm,cosine\n"]
+)
+def test_what_was_not_traced_is_not_drawn_and_the_report_says_how_to_get_it(tmp_path: Path, kept: str | None) -> None:
+    written = write_evaluation(tmp_path / "untraced")
+    (written.folder / "traces.csv").unlink()
+    if kept is not None:
+        (written.folder / "traces.csv").write_text(kept, encoding="utf-8")
+    report = write_report(written.folder)
+    assert not {"update-norms", "update-cosines"} & parsed(report).figures().keys()
+    assert "were not recorded in this evaluation" in parsed(report).words()
+    assert "neuropt evaluate --resume --out DIR" in parsed(report).words()
+
+
 def test_what_the_folder_means_is_what_its_document_says() -> None:
     """Columns and names that are read here stand in docs/evaluation.md, where there is one."""
     document = Path(__file__).parents[2] / "docs" / "evaluation.md"

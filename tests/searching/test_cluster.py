@@ -150,27 +150,6 @@ def rewards(run: Path) -> list[float]:
     return [rule.reward for rule in best_rules(run, 99)]
 
 
-def test_a_checkout_on_the_driver_alone_searches_on_nodes_that_never_heard_of_us(bare: Path, tmp_path: Path) -> None:
-    env = environment(token())
-    with cluster(bare, env) as address:
-        code, _, error = search(bare, env, address, tmp_path / "run")
-    assert (code, error) == (0, "")
-    assert len(rewards(tmp_path / "run")) == 6
-
-
-def test_an_editable_install_on_the_driver_alone_travels_as_a_checkout_does(bare: Path, tmp_path: Path) -> None:
-    driver, there = fresh_python(tmp_path / "driver"), packages(tmp_path / "driver")
-    (there / "neuropt.pth").write_text(f"{ROOT}\n", encoding="utf-8")
-    facts = there / "neuropt-0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: neuropt\nVersion: 0\n", encoding="utf-8")
-    env = environment(token())
-    with cluster(bare, env) as address:
-        code, _, error = search(driver, env, address, tmp_path / "run", cwd=tmp_path)
-    assert (code, error) == (0, "")
-    assert len(rewards(tmp_path / "run")) == 6
-
-
 def test_an_installed_wheel_searches_and_what_a_cluster_refuses_is_one_clear_line(
     installed: Path, tmp_path: Path
 ) -> None:
@@ -215,3 +194,73 @@ def test_a_cluster_of_an_older_ray_is_refused(bare: Path, tmp_path: Path) -> Non
         in error
     )
     assert error.count("\n") == 1
+
+
+def test_an_older_ray_on_a_node_is_refused_where_it_wants_to_join(bare: Path) -> None:
+    env, address = environment(token()), f"127.0.0.1:{free_port()}"
+    head = ("--head", "--port", address.partition(":")[2], "--include-dashboard", "false", "--num-cpus", "0")
+    command = [str(bare), "-c", START.format(claim="ray.__version__ = '2.31.0'"), "start", "--address", address]
+    with node(bare, env, *head):
+        began = time.monotonic()
+        ended = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "Version mismatch" in ended.stdout + ended.stderr
+    assert "Ray: 2.31.0" in ended.stdout + ended.stderr
+    assert time.monotonic() - began < 30
+
+
+@pytest.fixture(scope="module")
+def unaware(bare: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The address of nodes that never heard of neuropt, and what a shell there exports; for the last tests, since it ends with them."""
+    env = environment(token())
+    with cluster(bare, env) as address:
+        yield address, env
+
+
+def test_a_checkout_on_the_driver_alone_searches_on_nodes_that_never_heard_of_us(
+    bare: Path, unaware: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    address, env = unaware
+    code, _, error = search(bare, env, address, tmp_path / "run")
+    assert (code, error) == (0, "")
+    assert len(rewards(tmp_path / "run")) == 6
+
+
+def test_an_editable_install_on_the_driver_alone_travels_as_a_checkout_does(
+    unaware: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    driver, there = fresh_python(tmp_path / "driver"), packages(tmp_path / "driver")
+    (there / "neuropt.pth").write_text(f"{ROOT}\n", encoding="utf-8")
+    facts = there / "neuropt-0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: neuropt\nVersion: 0\n", encoding="utf-8")
+    address, env = unaware
+    code, _, error = search(driver, env, address, tmp_path / "run", cwd=tmp_path)
+    assert (code, error) == (0, "")
+    assert len(rewards(tmp_path / "run")) == 6
+
+
+def test_a_node_without_our_packages_is_one_clear_line(
+    installed: Path, unaware: tuple[str, dict[str, str]], tmp_path: Path
+) -> None:
+    address, env = unaware
+    code, _, error = search(installed, env, address, tmp_path / "run", cwd=tmp_path)
+    assert (code, error.count("\n")) == (2, 1), error
+    assert "a worker of Ray cannot begin: ModuleNotFoundError: No module named" in error
+    command = [
+        str(installed),
+        "-m",
+        "neuropt",
+        "evaluate",
+        "sgd",
+        "--tasks",
+        "digits-mlp",
+        "--seeds",
+        "1",
+        "--trials",
+        "1",
+    ]
+    command += ["--executor", "tune", "--address", address]
+    ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 2, ended.stderr
+    assert "a worker of Ray cannot begin: ModuleNotFoundError: No module named" in ended.stderr.splitlines()[-1]

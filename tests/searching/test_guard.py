@@ -18,7 +18,7 @@ from neuropt.searching.guard_process import GuardDied, GuardProcess, WorkerError
 from neuropt.searching.limits import LEAST_SECONDS, Limits, usual_seconds
 from neuropt.searching.trainer import Broken
 from neuropt.tasks.digits import DIGITS_MLP
-from neuropt.tasks.task import TaskData
+from neuropt.tasks.task import Source, TaskData
 from neuropt.training.work import Done, Job, Work, do_work
 from tests.searching import faults
 from tests.searching.faults import FAULTY, FAULTY_DATA, MEGABYTE, job
@@ -190,3 +190,45 @@ def test_a_worker_without_the_data_says_so() -> None:
         match=r"cannot train: ValueError: Task\(load=\.\.\.\) of absent raised FileNotFoundError: the data are not here",
     ):
         start_guard(replace(DIGITS_MLP, name="absent", load=no_data))
+
+
+LEAVING = """
+{leave}
+from neuropt.tasks.digits import DIGITS_MLP as mine
+"""
+
+
+def leave_while_loading(folder: Path | None) -> TaskData:
+    raise SystemExit("there is nothing here")
+
+
+@pytest.mark.parametrize(
+    ("leave", "said"),
+    [
+        ("import os; os._exit(7)", "its guard ended while it loaded the task: exit code 7"),
+        *(
+            pytest.param(*row, marks=pytest.mark.slow)
+            for row in (
+                ("import a_module_that_is_not_here", "No module named 'a_module_that_is_not_here'"),
+                ("import sys; sys.exit('not on this machine')", "SystemExit: not on this machine"),
+                ("import os; os.abort()", "its guard ended while it loaded the task: SIGABRT"),
+            )
+        ),
+    ],
+)
+def test_a_task_file_that_a_worker_cannot_import_is_said_at_once(leave: str, said: str) -> None:
+    task = replace(DIGITS_MLP, source=Source("mine.py", "mine", LEAVING.format(leave=leave)))
+    with pytest.raises(WorkerError, match=rf"^a worker on \S+ cannot train: [^\n]*{said}$"):
+        start_guard(task)
+
+
+def test_a_loader_that_exits_is_said_at_once() -> None:
+    with pytest.raises(WorkerError, match=r"cannot train: SystemExit: there is nothing here$"):
+        start_guard(replace(DIGITS_MLP, name="absent", load=leave_while_loading))
+
+
+@pytest.mark.slow
+def test_a_guard_that_is_killed_while_it_loads_may_be_asked_again() -> None:
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    with pytest.raises(GuardDied):
+        start_guard(replace(DIGITS_MLP, source=Source("mine.py", "mine", LEAVING.format(leave=kill))))

@@ -7,10 +7,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from neuropt.searching.ledger import open_ledger
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.search import run_search
 from tests.cli.running import ROOT
+from tests.searching.drivers import Driver, Drivers, begin_drivers
 from tests.searching.killing import CONFIG, ORDERLY
 from tests.searching.searches import contents
 
@@ -61,9 +61,17 @@ def test_a_search_killed_at_many_moments_of_its_ledgers_work_equals_one_that_was
 
 
 BIG = replace(CONFIG, rules=600, rules_per_trial=5, steps=30, finalists=3, executor="tune", workers=2)
+MARK = "NEUROPT_TEST_KILLED"
+"""A variable that drivers and all that they start have in their environment."""
 
 
-def begin(run: Path, config: SearchConfig = BIG) -> subprocess.Popen[str]:
+@pytest.fixture
+def drivers(tmp_path: Path) -> Iterator[Drivers]:
+    with begin_drivers(ENVIRONMENT | {MARK: str(tmp_path)}) as drivers:
+        yield drivers
+
+
+def begin(drivers: Drivers, run: Path, config: SearchConfig = BIG) -> Driver:
     """Begin a search on Ray in a process of its own, or go on with it."""
     if (run / "config.toml").exists():
         flags = ["--resume"]
@@ -71,8 +79,7 @@ def begin(run: Path, config: SearchConfig = BIG) -> subprocess.Popen[str]:
         usual = SearchConfig()
         changed = {k: v for k, v in vars(config).items() if v != getattr(usual, k)}
         flags = [part for k, v in changed.items() for part in flag(k, v)]
-    command = [sys.executable, "-m", "neuropt", "search", "--run", str(run), *flags]
-    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    return drivers.begin(["search", "--run", str(run), *flags], run.parent.parent / "errors")
 
 
 def flag(name: str, value: object) -> list[str]:
@@ -80,58 +87,78 @@ def flag(name: str, value: object) -> list[str]:
     return [text] if value is True else [text, str(value)]
 
 
-def results(run: Path) -> int:
-    """How much there is in the ledger."""
+def count(run: Path, *tables: str) -> int:
+    """How many rows a ledger has. It is asked often, beside the search, so rows are not read."""
     try:
         with closing(open_ledger(run / "ledger.sqlite")) as ledger:
-            return len(ledger.history()) + len(ledger.works())
+            return sum(ledger.connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables)
     except LedgerError:
         return 0
 
 
-def gets_on(run: Path, before: int) -> bool:
-    return results(run) > before
+PROGRESS = ("told", "works")
 
 
-def wait_for(condition: Callable[[], bool], search: subprocess.Popen[str], seconds: float = 120.0) -> None:
+def wait_for(condition: Callable[[], bool], search: Driver, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
-    while not condition() and search.poll() is None:
+    while not condition() and search.ended(0.02) is None:
         assert time.monotonic() < deadline, "the search does not get on"
-        time.sleep(0.02)
+
+
+def descendants(mark: str) -> list[str]:
+    """The command lines of all processes with this mark, whoever their parent is by now."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile
+            if f"{MARK}={mark}\0".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
 
 
 @pytest.mark.slow
-def test_a_driver_killed_at_twenty_random_moments_loses_and_repeats_nothing(tmp_path: Path) -> None:
+def test_a_driver_killed_at_twenty_random_moments_loses_and_repeats_nothing(drivers: Drivers, tmp_path: Path) -> None:
     chance = random.Random(0)
     run = tmp_path / "killed" / "run"
+    run.parent.mkdir()
+    got_on = most = 0
     for life in range(20):
-        before = results(run)
-        search = begin(run)
+        before = count(run, *PROGRESS)
+        search = begin(drivers, run)
         if life % 4:  # three of four times after it has got on, else whatever it is at: starting, as a rule
-            wait_for(partial(gets_on, run, before), search)
-        time.sleep(chance.uniform(0, 0.5 if life % 4 else 8.0))
-        search.kill()
-        said = search.communicate()[1]
-        assert search.returncode == -signal.SIGKILL, said
-    last = begin(run)
-    assert last.communicate()[1] == ""
-    assert last.returncode == 0
-    assert_nothing_lost_or_repeated(run, run_search(replace(BIG, workers=1), tmp_path / "whole" / "run"), BIG.rules)
+            wait_for(lambda before=before: count(run, *PROGRESS) > before, search)  # type: ignore[misc]
+            most = max(most, len(descendants(str(tmp_path))))
+        search.ended(chance.uniform(0, 0.5 if life % 4 else 8.0))
+        search.send(signal.SIGKILL)
+        assert search.ended(None) == -signal.SIGKILL, search.said()
+        got_on += count(run, *PROGRESS) > before
+    assert got_on >= 15
+    assert most >= 8, "the one that forks, a driver, two of Ray, two workers and their guards have the mark"
+    deadline = time.monotonic() + 60
+    while len(left := descendants(str(tmp_path))) > 1:  # the one that forks drivers stays
+        assert time.monotonic() < deadline, left
+        time.sleep(0.1)
+    last = begin(drivers, run)
+    assert last.ended(None) == 0
+    assert last.said() == ""
+    whole = run_search(replace(BIG, executor="in-process"), tmp_path / "whole" / "run")
+    assert_nothing_lost_or_repeated(run, whole, BIG.rules)
 
 
 @pytest.mark.slow
-def test_ctrl_c_is_heard_while_finalists_are_trained_and_their_results_are_kept(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    search = begin(run, replace(BIG, rules=40, finalists=1, finalist_seeds=60))
-    wait_for(lambda: (run / "ledger.sqlite").exists() and bool(works(run)), search)
-    search.send_signal(signal.SIGINT)
-    _, said = search.communicate(timeout=60)
-    assert search.returncode == 130, said
-    assert said.strip().endswith(f"interrupted; go on with: neuropt search --resume --run {run}")
+def test_ctrl_c_is_heard_while_finalists_are_trained_and_their_results_are_kept(
+    drivers: Drivers, tmp_path: Path
+) -> None:
+    run = tmp_path / "ended" / "run"
+    run.parent.mkdir()
+    search = begin(drivers, run, replace(BIG, rules=40, finalists=1, finalist_seeds=60))
+    wait_for(lambda: count(run, "works") > 0, search)
+    search.send(signal.SIGINT)
+    assert search.ended(60) == 130, search.said()
+    assert search.said().strip().endswith(f"interrupted; go on with: neuropt search --resume --run {run}")
     kept = works(run)
-    resumed = begin(run)
-    assert resumed.communicate()[1] == ""
-    assert resumed.returncode == 0
+    resumed = begin(drivers, run)
+    assert resumed.ended(None) == 0
+    assert resumed.said() == ""
     assert works(run).items() >= kept.items(), "what was finished stays as it was, times included"
 
 

@@ -7,6 +7,7 @@ from neuropt.config import SearchConfig, read_config
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.run_folder import RunError, best_rules, find_run
 from neuropt.searching.search import run_search
+from neuropt.searching.training_source import TrainingSource
 from neuropt.searching.trial_size import trial_size
 
 CONFIG = SearchConfig(
@@ -108,3 +109,9 @@ def test_auto_rules_per_trial_is_measured_once_and_recorded(tmp_path: Path) -> N
 )
 def test_a_trial_is_as_long_as_makes_its_cost_small(seconds: float, rules: int, workers: int, expected: int) -> None:
     assert trial_size(seconds, rules, workers) == expected
+
+
+def test_a_share_of_a_gpu_that_children_would_not_use_is_said() -> None:
+    said = TrainingSource(SearchConfig(gpus_per_child=0.25))
+    assert "on CPUs (of the 0.25 GPU of each trial nothing is used; " in said.manner(said.config)
+    assert TrainingSource(SearchConfig()).manner(SearchConfig()) == ""

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from neuropt.config import SearchConfig
-from neuropt.searching.cluster import RayError, check_address
+from neuropt.searching.cluster import RayError, Resources, check_address
 from neuropt.searching.executor import InProcessExecutor, Trial
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.tune_executor import TuneExecutor
 from neuropt.training.work import Job, Work
+from tests.cli.running import run_apart
 from tests.searching.searches import DATA, SMALL, TASK, contents, open_engine, run_small
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray's own warnings are not ours to fix
@@ -58,6 +59,23 @@ def test_a_schedule_reaches_the_workers(executor: TuneExecutor) -> None:
     assert found == {position: done.trained for position, done in InProcessExecutor(TASK, DATA).map(works)}
     losses = {found[position][0].children[0][0].loss for position in range(len(works))}
     assert len(losses) == len(works), "each schedule trains otherwise"
+
+
+def test_a_ray_that_cannot_be_started_is_one_clear_error(tmp_path: Path) -> None:
+    code = "from neuropt.searching.cluster import *\ntry: connect(None, 1, Resources())\nexcept RayError as error: print(error)"
+    too_long = {
+        "RAY_TMPDIR": str(tmp_path / ("x" * 120)),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }  # for a socket's path
+    ended = run_apart("-c", code, cwd=tmp_path, env=os.environ | too_long)
+    assert ended.out.startswith("Ray cannot be started here: "), ended.err
+    assert ended.out.count("\n") == 1
+
+
+@pytest.mark.parametrize(("cpus", "workers"), [(1.0, 2), (0.5, 5), (0.4, 3), (0.1, 1), (2.0, 3)])
+def test_ray_is_started_with_room_for_every_worker_and_not_for_many_more(cpus: float, workers: int) -> None:
+    started = Resources(cpus).cpus_of(workers)
+    assert workers <= Resources(cpus).fit({"CPU": started}) < workers + 1 / cpus
 
 
 class Interrupting:

@@ -11,6 +11,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
+from neuropt.searching.cluster import Resources
 from neuropt.searching.engine import SearchEngine
 from neuropt.searching.executor import Trial
 from neuropt.searching.tune_executor import TuneExecutor
@@ -28,13 +29,13 @@ QUICK = {
 
 @contextmanager
 def small_cluster(monkeypatch: pytest.MonkeyPatch, nodes: int) -> Iterator[Cluster]:
-    """A head without CPUs, and some nodes with one each."""
+    """A head without CPUs, and some nodes with one each, and with what Ray is told is a GPU."""
     for name, value in QUICK.items():
         monkeypatch.setenv(name, value)
     ray.shutdown()  # of other tests
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
     for _ in range(nodes):
-        cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=1, num_gpus=1)
     cluster.wait_for_nodes()
     yield cluster
     ray.shutdown()
@@ -90,31 +91,31 @@ def test_a_search_whose_node_dies_while_it_trains_equals_one_that_lost_nothing(
 
 
 class Growing:
-    """A search that gets a second node after its first result; notes how many CPUs it uses at most."""
+    """A search that gets a second node after its first result; notes how many CPUs and GPUs are set aside for it at most."""
 
     def __init__(self, engine: SearchEngine, cluster: Cluster) -> None:
         self.engine, self.cluster = engine, cluster
-        self.grown, self.most = False, 0.0
+        self.grown, self.most = False, {"CPU": 0.0, "GPU": 0.0}
 
     def next_trial(self) -> Trial | Literal["later", "finished"]:
-        used = ray.cluster_resources().get("CPU", 0.0) - ray.available_resources().get("CPU", 0.0)
-        self.most = max(self.most, used)
+        present, free = ray.cluster_resources(), ray.available_resources()
+        self.most = {name: max(most, present.get(name, 0) - free.get(name, 0)) for name, most in self.most.items()}
         return self.engine.next_trial()
 
     def finish(self, number: int, done: Done) -> None:
         if not self.grown:
-            assert self.most == 1
-            self.cluster.add_node(num_cpus=1)
+            assert self.most == {"CPU": 1, "GPU": 0.25}
+            self.cluster.add_node(num_cpus=1, num_gpus=1)
             self.grown = True
         self.engine.finish(number, done)
 
 
 def test_a_node_that_joins_is_used_without_a_restart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with small_cluster(monkeypatch, 1) as cluster:
-        executor = TuneExecutor(TASK, address=cluster.address)
+        executor = TuneExecutor(TASK, address=cluster.address, resources=Resources(1.0, 0.25))
         config = replace(SMALL, rules=96, lag=8)
         growing = Growing(open_engine(config, tmp_path / "nodes"), cluster)
         executor.search(growing)
         executor.close()
-    assert growing.most == 2
+    assert growing.most == {"CPU": 2, "GPU": 0.5}
     assert contents(growing.engine.ledger) == contents(run_small(config, tmp_path / "plain").ledger)

@@ -51,6 +51,11 @@ def test_names_become_strings_of_their_rules() -> None:
     assert all(same_rule(SPACE.decode(k.tokens), rule) for k, rule in zip(known, rules, strict=True))
 
 
+def test_a_rule_longer_than_any_path_is_a_rule() -> None:
+    (known,) = begun("g *" + " " * 300 + "exp(g)")
+    assert same_rule(SPACE.decode(known.tokens), parse_rule("g * exp(g)"))
+
+
 def test_a_rule_that_the_space_says_only_negated_is_taken_negated() -> None:
     space = load_space("tiny")
     assert space.encode(parse_rule("-exp(g)")) is None

@@ -184,11 +184,11 @@ def test_a_rule_costs_microseconds(table: Table) -> None:
     judged = table.judge(seen=(0,))
 
     def once() -> float:
-        began = time.perf_counter()
+        began = time.process_time()  # other tests may share the machine
         for tokens in strings:
             rule = table.lookup(tokens)
             assert rule is not None
             _ = judged.rewards[rule]
-        return (time.perf_counter() - began) / len(strings)
+        return (time.process_time() - began) / len(strings)
 
     assert min(once() for _ in range(5)) < 20e-6

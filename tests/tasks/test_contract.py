@@ -143,11 +143,16 @@ def test_first_weights_do_not_reach_the_target(task: Task) -> None:
 @pytest.mark.slow
 def test_a_tuned_optimizer_reaches_the_target(task: Task) -> None:
     data = load_task_data(task)
-    protocol = Protocol((1, 2), (11, 12, 13, 14, 15), schedules=("constant", "linear"))
-    contenders = [named(name) for name in ("sgd", "momentum", "adam")]
-    studies = run_protocol(contenders, task, data, InProcessExecutor(task, data), protocol)
-    rows = [study.row(task, protocol) for study in studies]
-    assert any(row.validation is not None and task.reaches(row.validation.median) for row in rows)
+    executor = InProcessExecutor(task, data)
+
+    def reaches(name: str, schedule: str) -> bool:
+        protocol = Protocol((1, 2), (11, 12, 13, 14, 15), schedules=(schedule,))
+        (study,) = run_protocol([named(name)], task, data, executor, protocol)
+        validation = study.row(task, protocol).validation
+        return validation is not None and task.reaches(validation.median)
+
+    # one after the other, until one does
+    assert any(reaches(name, schedule) for schedule in ("linear", "constant") for name in ("adam", "momentum", "sgd"))
 
 
 def test_the_gru_says_why_its_children_are_not_batched() -> None:

@@ -1,7 +1,8 @@
 """Train on a device that is not there: its tensors have shapes, types and a place, but no numbers (torch's fake tensors).
 
 Run as a program of its own, since a device is made for the whole process. Reading a number back, or mixing tensors of this device with
-those of the CPU, is an error; so what ends without one can run on a GPU without waiting for it. Prints what came of each form.
+those of the CPU, is an error, and so is a copy to it that would wait until it has done all else; so what ends without one can run on a GPU
+without waiting for it. Prints what came of each form.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import backend_registration
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from neuropt.compiling.program import compile_program
 from neuropt.tasks import get_task
@@ -28,8 +30,17 @@ from neuropt.training.row_population import RowPopulation
 from neuropt.training.train import rule_factory
 from search_space import parse_rule
 
-RULES = [parse_rule(text) for text in ("adam", "g / (norm(g) + 1e-8)", "m * ld + 100 * lr * g")]
-RATES = [[1e-3, 1e-2]] * len(RULES)
+TEXTS = (
+    "adam",
+    "g / (norm(g) + 1e-8)",
+    "m * ld + 100 * lr * g",
+    "drop(m, 0.3) + noise(0.1) * drop(1, 0.5)",
+    "where(g > 0.1, 0.5, w) + where(t < 3, g, m)",
+    "mod(g, 0.1) + 2 ** g + pow_abs(g, 1 + t) + clip(g, 0.1) + max(ld, g)",
+    "ld",
+)
+RULES = [parse_rule(text) for text in TEXTS]
+RATES = [[1e-3, 1e-2], *[[1e-3]] * (len(RULES) - 1)]
 STEPS = 2
 KEPT: list[Any] = []
 """torch's made-up device does not bear being freed."""
@@ -49,12 +60,28 @@ class _Generators(backend_registration._DummyBackendModule):
 class _Reads(TorchDispatchMode):
     """Numbers may be read from tensors of the CPU, where optimizers keep their step counts: they are 0 here."""
 
+    training = False
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
             if args[0].device.type != "cpu":
                 raise RuntimeError("a number was read back")
             return 0
+        if self.training and _waits(func, args, kwargs or {}):
+            raise RuntimeError(f"{func} copies to the device and waits")
         return func(*args, **(kwargs or {}))
+
+
+def _waits(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether a copy to the device is made that waits for it: one that is asked for, or the one that a selection or an index makes."""
+    aten, tensors = torch.ops.aten, [x for x in tree_leaves(args) if isinstance(x, Tensor)]
+    there = [x.device.type != "cpu" for x in tensors]
+    if func is aten._to_copy.default:
+        device = kwargs.get("device")
+        return device is not None and device.type != "cpu" and not there[0] and not kwargs.get("non_blocking")
+    if func is aten.copy_.default:
+        return there == [True, False] and True not in args[2:] and not kwargs.get("non_blocking")
+    return func in (aten.where.self, aten.where.self_out, aten.index.Tensor) and len({*there}) == 2
 
 
 class There(nn.Module):
@@ -81,6 +108,13 @@ class Reading(There):
         return logits * float(logits.detach().sum())
 
 
+class Sending(There):
+    """Sends the device a number in each pass, and waits until it is there."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) * torch.ones(()).to(x.device)
+
+
 def _data(shape: tuple[int, ...]) -> TaskData:
     """Fake examples; `TaskData` itself would look at their numbers."""
     data = object.__new__(TaskData)
@@ -92,7 +126,7 @@ def _data(shape: tuple[int, ...]) -> TaskData:
 def _train(form: str) -> None:
     device = torch.device("faraway")
     images = _data((3, 8, 8))
-    model = Reading if form == "reading" else There
+    model = {"reading": Reading, "sending": Sending}.get(form, There)
     task = Task("there", "for tests", "tests", lambda _: images, model, batch_size=16, steps=6)
     programs = [compile_program(rule) for rule in RULES]
     if form == "plain":
@@ -100,15 +134,24 @@ def _train(form: str) -> None:
         cohort = OneAtATime(task, images, factories, RATES, [1], device=device)
         KEPT.append(cohort)
         for trainee in cohort.trainees[0]:
-            trainee.advance(STEPS)
+            _advance(trainee)
     elif form == "population":
         digits = get_task("digits-mlp").with_budget(6)
         KEPT.append(Population(digits, _data((64,)), programs, RATES, [1], device=device))
-        KEPT[-1].advance(STEPS)
+        _advance(KEPT[-1])
     else:
         forms: dict[str, Form] = {"rows": "rows", "channels-last": "channels-last", "batched": "batched"}
         KEPT.append(RowPopulation(task, images, programs, RATES, [1], forms.get(form, "rows"), device))
-        KEPT[-1].advance(STEPS)
+        _advance(KEPT[-1])
+
+
+def _advance(children: Any) -> None:
+    """Train, in the loop that is to wait for nothing."""
+    _Reads.training = True
+    try:
+        children.advance(STEPS)
+    finally:
+        _Reads.training = False
 
 
 if __name__ == "__main__":

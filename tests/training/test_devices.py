@@ -30,12 +30,16 @@ LOOPS = ("plain", "population", "rows", "channels-last", "batched")
 
 
 @needs_fake_devices
-def test_no_training_loop_reads_a_number_back_or_leaves_the_device() -> None:
+def test_no_training_loop_waits_for_the_device_or_leaves_it() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "tests.training.faraway", *LOOPS, "reading"], capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "tests.training.faraway", *LOOPS, "reading", "sending"],
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
-    # the last one is a model that reads, to see that it would be noticed
-    expected = [*(f"{loop} done" for loop in LOOPS), "reading a number was read back"]
+    # the last two are models that read and send, to see that they would be noticed
+    faults = ["reading a number was read back", "sending aten._to_copy.default copies to the device and waits"]
+    expected = [*(f"{loop} done" for loop in LOOPS), *faults]
     assert result.stdout.splitlines() == expected, result.stderr[-2_000:]
 
 

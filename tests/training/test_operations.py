@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from neuropt.training.operations import calling
-from neuropt.training.train import denormals_flushed
+from neuropt.training.train import whole_float32
 from tests.training.cohorts import DIGITS, curves, parsed, population
 
 LEAST = 2.0**-126
@@ -26,7 +26,7 @@ def test_sign_is_exact_from_the_least_normal_number_to_infinity_and_keeps_nan() 
     assert sign(xs) == wanted
     assert sign([2.0**-149, -(2.0**-149)]) == [1.0, -1.0]
     assert math.isnan(sign([math.nan])[0])
-    with denormals_flushed():
+    with whole_float32():
         assert sign(xs) == wanted
         assert math.isnan(sign([math.nan])[0])
 

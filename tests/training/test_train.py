@@ -73,9 +73,24 @@ def test_divergence_ends_a_child_early(batched: bool) -> None:
     assert rates[0][0].loss is None
 
 
-def test_denormals_are_left_as_they_were() -> None:
-    train_rules(DIGITS.with_budget(1), DATA, [parse_rule("g")], [[0.1]], [1])
-    assert float(torch.tensor(1e-40) * 0.5) > 0
+def test_float32_is_whole_on_a_gpu_and_has_no_denormals_but_only_in_training() -> None:
+    """Of the two settings a machine without a GPU shows the value only."""
+    seen: list[tuple[bool, bool]] = []
+
+    def noted() -> None:
+        seen.append((torch.backends.cudnn.allow_tf32, float(torch.tensor(1e-40) * 0.5) > 0))
+
+    class Noting(nn.Linear):
+        def forward(self, input: Tensor) -> Tensor:
+            noted()
+            return super().forward(input)
+
+    noted()
+    task = replace(DIGITS.with_budget(1), name="noting", model=lambda: Noting(64, 10))
+    train_rules(task, DATA, [parse_rule("g")], [[0.1]], [1])
+    noted()
+    assert set(seen[1:-1]) == {(False, False)}
+    assert seen[0] == seen[-1] == (True, True)
 
 
 # -- pieces of work -----------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,108 @@
+"""The fixed text of an exported Keras file; `$name` marks what `keras_file` fills in."""
+
+from __future__ import annotations
+
+from string import Template
+
+FILE = Template('''"""$headline
+
+`model.compile(optimizer=$name(learning_rate=...))`, on any backend of Keras 3. Import this file before loading a model saved with it.
+Run this file to replay recorded steps.
+"""
+
+import keras
+from keras import ops
+
+
+def state_dtype(variable):
+    """Return the type to compute and remember in: single precision where a variable has half."""
+    return "float64" if variable.dtype == "float64" else "float32"
+
+
+$helpers
+@keras.saving.register_keras_serializable(package="neuropt")
+class $name(keras.optimizers.Optimizer):
+    """w <- w - lr * u, where
+
+$formula
+
+    g is the gradient, w the parameter, t the steps done before this one, T = decay_steps; prev(x) is x one step ago.
+    """
+
+$signature
+$super
+$attributes
+
+    def build(self, variables):
+        """Make what each variable remembers."""
+        if self.built:
+            return
+        super().build(variables)
+$built
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Update one variable."""
+        dtype = state_dtype(variable)
+$reads
+
+$equations
+
+$writes
+        self.assign_sub(variable, ops.cast($update, variable.dtype))
+
+    def get_config(self):
+        """Return the arguments that make this optimizer again."""
+$config
+
+
+START = $start
+GRADIENTS = $gradients
+PARAMETERS = $parameters
+
+if __name__ == "__main__":
+    w = keras.Variable(START, dtype="float32")
+    optimizer = $name($options)
+    for step, (gradient, after) in enumerate(zip(GRADIENTS, PARAMETERS, strict=True), 1):
+        optimizer.apply([ops.convert_to_tensor(gradient, dtype="float32")], [w])
+        expected = ops.convert_to_tensor(after, dtype="float32")
+        if not ops.all(ops.isclose(w.value, expected, rtol=1e-3, atol=1e-3, equal_nan=True)):
+            print(f"self-test failed at step {step}: got {ops.convert_to_numpy(w).tolist()}, expected {after}")
+            raise SystemExit(1)
+    print(f"self-test passed: {len(PARAMETERS)} recorded steps reproduced")
+''')
+
+HELPERS = {
+    "sign": '''def sign(x):
+    """Return -1, 0 or 1, and NaN for NaN, where torch.sign gives 0."""
+    return ops.where(ops.isnan(x), x, ops.sign(x))
+''',
+    "minimum": '''def minimum(x, y):
+    """Return the smaller one, and NaN for NaN; ops.minimum computes in single precision on torch."""
+    return ops.where(ops.isnan(x) | (x < y), x, y)
+''',
+    "maximum": '''def maximum(x, y):
+    """Return the larger one, and NaN for NaN; ops.maximum computes in single precision on torch."""
+    return ops.where(ops.isnan(x) | (x > y), x, y)
+''',
+    "norm": '''def norm(x):
+    """Return the Euclidean norm; ops.norm computes in single precision."""
+    return ops.sqrt(ops.sum(x * x))
+''',
+    "mean": '''def mean(x):
+    """Return the mean; ops.mean computes in single precision."""
+    return ops.sum(x) / ops.size(x)
+''',
+}
+"""Functions of the file, by name."""
+
+NEEDED = {
+    "sign": ("sign",),
+    "min": ("minimum",),
+    "max": ("maximum",),
+    "clip": ("minimum", "maximum"),
+    "clamp": ("minimum", "maximum"),
+    "log_abs": ("maximum",),
+    "norm": ("norm",),
+    "mean": ("mean",),
+}
+"""Those that a function of the language calls."""
