@@ -100,7 +100,8 @@ def test_a_file_of_ones_own_and_overrides(tmp_path: Path) -> None:
 
 def test_an_unknown_name_is_refused_with_the_valid_ones() -> None:
     with pytest.raises(
-        ValueError, match=r"'pro': must be one of bello2017, bello2017-trpo, evolution, .*trpo, or a path"
+        ValueError,
+        match=r"'pro': must be one of bello2017, bello2017-trpo, evolution, .*trpo, a path that ends in .toml, or FILE.py:NAME",
     ):
         create_controller("pro", SmallSpace(), seed=1)
 
