@@ -1,20 +1,28 @@
-"""Write the archive of tuned baselines from a finished evaluation's folder; nothing is trained.
+"""Write the archive of tuned baselines from a finished evaluation's folder; nothing is trained but what `--again` asks for.
 
     neuropt evaluate --profile full --out full           # hours; --resume goes on
     python benchmarks/archive_baselines.py full          # writes benchmarks/baselines
 
-`neuropt evaluate RULE --baselines benchmarks/baselines` then compares a rule with them, without tuning them again.
+`neuropt evaluate RULE --baselines benchmarks/baselines` then compares a rule with them, without tuning them again. An archive is of the
+code that trained it. A ledger that does not say which code that was can still be archived as one of the code here, by `--again N`: N works
+of each task, drawn at random, are trained again, and all of their children must come out the same to the last bit.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from neuropt.evaluating.baselines import BaselineError, write_baselines
 from neuropt.evaluating.code_hash import CODE, code_sha256
 from neuropt.evaluating.evaluate import evaluate
 from neuropt.evaluating.ledger import LEDGER, EvaluationLedger
+from neuropt.tasks.registry import load_task_data
+from neuropt.tasks.task import Task
+from neuropt.training.work import Done, Work, do_work
 
 FOLDER = Path(__file__).parent / "baselines"
 
@@ -24,7 +32,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("evaluation", type=Path, help="folder of a finished evaluation")
     parser.add_argument("--to", type=Path, default=FOLDER, help="folder of the archive")
-    parser.add_argument("--code-of", type=Path, help="checkout that it was trained with, where its ledger does not say")
+    parser.add_argument("--again", type=int, default=0, metavar="N", help="works a task to train again, see above")
     arguments = parser.parse_args()
     if not (arguments.evaluation / "summary.json").is_file():
         parser.error(
@@ -33,18 +41,45 @@ def main() -> None:
     with EvaluationLedger.open(arguments.evaluation / LEDGER) as ledger:
         if ledger.environment > 1:
             parser.error(f"{arguments.evaluation} was trained in {ledger.environment} environments (--accept-changes)")
-    found = evaluate(out=arguments.evaluation, resume=True)
-    facts = dict(found.facts)
+        found = evaluate(out=arguments.evaluation, resume=True)
+        facts = dict(found.facts)
+        if arguments.again > 0:
+            for task in found.tasks:
+                other = differing(task, ledger.works(task.name), arguments.again)
+                if other:
+                    parser.error(
+                        f"the code here trains {task.name} otherwise: {len(other)} works differ, such as {other[0]:.200}"
+                    )
+            facts = {f"{task.name} {CODE}": code_sha256(task) for task in found.tasks} | facts
     try:
-        if (checkout := arguments.code_of) is not None:
-            facts = {f"{task.name} {CODE}": code_sha256(task, checkout) for task in found.tasks} | facts
         written = write_baselines(arguments.to, found.studies, found.config, facts, found.costs)
     except BaselineError as error:
-        parser.error(f"{error}; name a checkout of that version by --code-of")
-    except ValueError as error:
-        parser.error(str(error))
+        parser.error(f"{error}; to see whether the code here trains alike, give --again 5")
     for path in written:
         print(f"{path} {path.stat().st_size / 1000:.0f} kB")
+
+
+def differing(task: Task, works: Mapping[str, str], count: int) -> Sequence[str]:
+    """Train some works of a task again; return those that did not come out the same."""
+    data = load_task_data(task)
+    children = sorted(work for work in works if "jobs" in work)  # a trace is a work without jobs
+    chosen = random.Random(0).sample(children, min(count, len(children)))
+    other = [
+        work
+        for work in chosen
+        if untimed(do_work(Work.from_json(work), task, data)) != untimed(Done.from_json(works[work]))
+    ]
+    print(f"{task.name}: {len(chosen) - len(other)} of {len(chosen)} works trained again are the same", flush=True)
+    return other
+
+
+def untimed(done: Done) -> str:
+    """Return what came of a work, without the seconds."""
+    trained = tuple(
+        replace(one, children=tuple(tuple(replace(child, seconds=0.0) for child in row) for row in one.children))
+        for one in done.trained
+    )
+    return replace(done, trained=trained, seconds=0.0).to_json()
 
 
 if __name__ == "__main__":

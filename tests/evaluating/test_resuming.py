@@ -234,15 +234,32 @@ def test_the_script_that_writes_the_archive_says_what_it_cannot_know(
     archived = run_script(monkeypatch, str(folder), "--to", str(to))
     assert archived == 2
     assert "nobody recorded the code" in (said := capsys.readouterr().err)
-    assert "name a checkout of that version by --code-of" in said
-    assert run_script(monkeypatch, str(folder), "--to", str(to), "--code-of", str(tmp_path)) == 2
-    assert "is no checkout of neuropt" in capsys.readouterr().err
-    assert run_script(monkeypatch, str(folder), "--to", str(to), "--code-of", str(ROOT)) == 0
+    assert "whether the code here trains alike, give --again" in said
+    assert run_script(monkeypatch, str(folder), "--to", str(to), "--again", "1") == 0
+    assert "digits-mlp: 1 of 1 works trained again are the same" in capsys.readouterr().out
     assert len(evaluate(["g * sign(m)"], baselines=to).rows) == 4
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
         connection.execute("INSERT INTO environments VALUES (2, 0, ?)", (facts,))
     assert run_script(monkeypatch, str(folder), "--to", str(to)) == 2
     assert "was trained in 2 environments" in capsys.readouterr().err
+
+
+def test_no_archive_is_made_where_the_code_here_trains_otherwise(
+    whole: tuple[Path, Evaluation], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, to = tmp_path / "other", tmp_path / "archive"
+    shutil.copytree(whole[0], folder)
+    with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
+        rows = connection.execute("SELECT rowid, done FROM evaluation_works WHERE work LIKE '%\"jobs\"%'").fetchall()
+        for row, done in rows:
+            changed = json.loads(done)
+            changed["trained"][0]["children"][0][0]["train_loss"] += (
+                1e-12  # a last bit, as another order of sums leaves it
+            )
+            connection.execute("UPDATE evaluation_works SET done = ? WHERE rowid = ?", (json.dumps(changed), row))
+    assert run_script(monkeypatch, str(folder), "--to", str(to), "--again", "1") == 2
+    assert "the code here trains digits-mlp otherwise: 1 works differ" in capsys.readouterr().err
+    assert not to.exists()
 
 
 def run_script(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
