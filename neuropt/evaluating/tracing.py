@@ -189,6 +189,7 @@ def trace_studies(
         LedgerError: a recorded trace that cannot be read.
     """
     known = {} if works is None else works.works()
+    traced: dict[str, tuple[Moment, ...]] = {}
     for study in studies:
         best = study.best
         if best is None or study.failure is not None or not study.report:
@@ -197,12 +198,12 @@ def trace_studies(
         for seed in protocol.report_seeds[:SEEDS]:
             work = _work(job, study.schedule, seed, protocol.evaluations)
             if works is not None and work in known:
-                moments = _read(work, known[work], works)
-            else:
-                moments = _trained(job, task, data, seed, study.schedule, protocol.evaluations)
+                traced[work] = _read(work, known[work], works)
+            if work not in traced:  # the best trials of two entries may be one training
+                traced[work] = _trained(job, task, data, seed, study.schedule, protocol.evaluations)
                 if works is not None:
-                    works.write_work(work, json.dumps({"moments": [astuple(moment) for moment in moments]}))
-            yield Trace(study.contender.name, study.schedule, seed, best.learning_rate, moments)
+                    works.write_work(work, json.dumps({"moments": [astuple(moment) for moment in traced[work]]}))
+            yield Trace(study.contender.name, study.schedule, seed, best.learning_rate, traced[work])
 
 
 def _trained(job: Job, task: Task, data: TaskData, seed: int, schedule: str, evaluations: int) -> tuple[Moment, ...]:

@@ -188,6 +188,24 @@ def test_every_reported_entry_is_traced_at_its_best_trial_on_the_first_report_se
     assert signs == pytest.approx([8.0] * 6, rel=FLOAT32)
 
 
+def test_entries_whose_best_trials_are_one_training_share_its_trace(tmp_path: Path) -> None:
+    found = evaluate(
+        ["adamw", "adamw(weight_decay=0.01)"],
+        tasks=["digits-mlp"],  # an MLP, where AdamW is trained as its rule
+        steps=10,
+        seeds=1,
+        tune_seeds=1,
+        trials=5,
+        executor="in-process",
+        out=tmp_path / "two",
+    )
+    ((_, (one, other)),) = found.traces
+    assert one.moments == other.moments
+    assert one.moments
+    again = evaluate(out=tmp_path / "two", resume=True)
+    assert again.traces == found.traces
+
+
 def traces_in(folder: Path) -> int:
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection:
         query = "SELECT count(*) FROM evaluation_works WHERE work LIKE '{\"trace\"%'"

@@ -247,20 +247,8 @@ def test_a_node_without_our_packages_is_one_clear_line(
     code, _, error = search(installed, env, address, tmp_path / "run", cwd=tmp_path)
     assert (code, error.count("\n")) == (2, 1), error
     assert "a worker of Ray cannot begin: ModuleNotFoundError: No module named" in error
-    command = [
-        str(installed),
-        "-m",
-        "neuropt",
-        "evaluate",
-        "sgd",
-        "--tasks",
-        "digits-mlp",
-        "--seeds",
-        "1",
-        "--trials",
-        "1",
-    ]
-    command += ["--executor", "tune", "--address", address]
+    evaluation = ["evaluate", "sgd", "--tasks", "digits-mlp", "--seeds", "1", "--tune-seeds", "1", "--trials", "5"]
+    command = [str(installed), "-m", "neuropt", *evaluation, "--executor", "tune", "--address", address]
     ended = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 2, ended.stderr
     assert "a worker of Ray cannot begin: ModuleNotFoundError: No module named" in ended.stderr.splitlines()[-1]
