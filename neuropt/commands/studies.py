@@ -33,7 +33,7 @@ class Search:
     def __call__(self) -> None:
         """Run it."""
         self._check_resume()
-        from neuropt.searching.search import run_search  # imports torch, and ray if it is used
+        from neuropt.searching.search import rule_to_take, run_search  # imports torch, and ray if it is used
 
         try:
             run = run_search(
@@ -48,8 +48,9 @@ class Search:
             folder = f" {self.run}" if self.run else " the folder named above"
             print(f"\ninterrupted; go on with: neuropt search --resume --run{folder}", file=sys.stderr)
             raise
+        best = rule_to_take(run)
         print(
-            f"\nThe run is in {run}. Next: neuropt top {run} | neuropt report {run} | neuropt export {run}:1 --to torch -o found.py"
+            f"\nThe run is in {run}. Next: neuropt top {run} | neuropt report {run} | neuropt export {best} --to torch -o found.py"
         )
 
     def _check_resume(self) -> None:

@@ -19,7 +19,7 @@ from neuropt.searching.curves import Curves, CurvesProgress
 from neuropt.searching.engine import OtherProposals, SearchEngine
 from neuropt.searching.executor import Executor
 from neuropt.searching.facts import check_files, controller_facts, is_begun, ledger_to_go_on_with, now
-from neuropt.searching.ledger import Ledger, create_ledger
+from neuropt.searching.ledger import Ledger, create_ledger, open_ledger
 from neuropt.searching.ledger_file import damaged
 from neuropt.searching.progress import Progress
 from neuropt.searching.proposing import EXHAUSTED_AFTER
@@ -247,6 +247,14 @@ def show_finalists(folder: Path, ledger: Ledger, config: SearchConfig, console: 
     rows = finalist_rows(ledger)
     if console is not None and rows:
         print_rows(rows, f"Finalists of {folder} on {config.task}", console)
+
+
+def rule_to_take(folder: Path) -> str:
+    """Return `RUN:k` of the found rule that stands highest among the finalists, or of the best by reward where there are none."""
+    with closing(open_ledger(folder / LEDGER)) as ledger:
+        found = [row for row in finalist_rows(ledger) if row.rule is not None and row.failure is None]  # the best first
+    position = found[0].optimizer.rpartition(":")[2] if found else "1"
+    return f"{folder}:{position}"
 
 
 def _stem(name: str) -> str:

@@ -40,6 +40,22 @@ def test_a_search_shows_its_progress_and_what_to_do_next(here: Path) -> None:
     assert "\x1b" not in said, "no colours where there is no terminal"
 
 
+def test_the_rule_to_take_stands_highest_among_the_finalists_and_not_in_reward(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    on_table = ("--space", "icml2017", "--groups", "1", "--task", "table:icml2017-digits-mlp", "--rules", "60")
+    proposed = {}
+    for finalists in ("0", "3"):
+        said = run_here(capsys, "search", *on_table, "--finalists", finalists, "--run", f"runs/of{finalists}").out
+        (proposed[finalists],) = re.findall(r"neuropt export (\S+) ", said)
+    assert proposed["0"] == "runs/of0:1", "without finalists, the reward is all there is"
+    highest = re.findall(r"^ *\d+ +of3:(\d)\*", said, re.MULTILINE)  # rows of the table, the best first
+    assert len(highest) == 3
+    assert highest[0] != "1", "on this seed the rule with the highest reward does not stand highest"
+    assert proposed["3"] == f"runs/of3:{highest[0]}"
+
+
 def test_a_run_is_found_by_its_path_and_by_its_name(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     by_path, by_name = (json.loads(run_here(capsys, "top", run, "--json").out) for run in ("runs/small", "small"))
     assert by_path == by_name
