@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from neuropt.searching.ledger_rows import FoundRule
 
 _OF_A_RUN = re.compile(r"(?P<run>.+):(?P<position>\d{1,9})", re.ASCII | re.DOTALL)
+_LIKE_OF_A_RUN = re.compile(r"[\w./-]+:\S*", re.ASCII)
 _LIKE_A_NAME = re.compile(r"[A-Za-z_]\w*([.-]\w+)*", re.ASCII)
 _LIKE_A_FILE = re.compile(r"\.[A-Za-z]\w*$|[/\\]\w+$", re.ASCII)
 
@@ -167,12 +168,14 @@ def _read(path: Path) -> NamedRule:
 
 
 def _explained(text: str, error: RuleError) -> ValueError:
-    """Return what to say of a text that is nothing: a name one letter off, a file that is not there, or a rule with a fault."""
+    """Return what to say of a text that is nothing: a name one letter off, a file or position that is none, or a faulty rule."""
     if len(text) <= 64 and _LIKE_A_NAME.fullmatch(text) and not _LIKE_A_FILE.search(text):
         near = difflib.get_close_matches(text, zoo())
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         if near or text.isidentifier():
             return ValueError(f"no rule is called {text!r}; {hint}`neuropt optimizers` lists all names")
+    if len(text) <= 255 and _LIKE_OF_A_RUN.fullmatch(text):
+        return ValueError(f"{text!r} is no rule: those of a run are RUN:1, the best, RUN:2 and so on")
     if len(text) <= 255 and _LIKE_A_FILE.search(text) and " " not in text:
         return ValueError(f"there is no file {text!r}, and it is no rule: {str(error).splitlines()[0]}")
     return error

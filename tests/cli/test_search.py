@@ -82,6 +82,13 @@ def test_a_position_out_of_range_is_refused(here: Path, position: str, capsys: p
     assert ended == Ended(2, "", f"neuropt show: error: small:{position} does not exist: runs/small has rules 1 to 8\n")
 
 
+@pytest.mark.parametrize("position", ["best", "", "-1", "1.5"])
+def test_a_position_that_is_no_number_is_refused(here: Path, position: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = run_here(capsys, "show", f"small:{position}")
+    said = f"neuropt show: error: 'small:{position}' is no rule: those of a run are RUN:1, the best, RUN:2 and so on\n"
+    assert ended == Ended(2, "", said)
+
+
 def test_a_run_is_not_begun_twice_but_may_be_resumed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = run_here(capsys, "search", *TINY, "--run", "runs/small")
     assert again.code == 2
