@@ -58,9 +58,12 @@ def write_export(export: str | Mapping[str, str], path: str | Path, *, overwrite
 
     Raises:
         FileExistsError: there is a file already, and `overwrite` was not asked for.
+        IsADirectoryError: the text of one file was to be written to a folder.
     """
     path = Path(path)
     if isinstance(export, str):
+        if path.is_dir():
+            raise IsADirectoryError(f"{path} is a folder; name a file in it, such as {path / 'found.py'}")
         return _write(export, path, overwrite)
     path.mkdir(parents=True, exist_ok=True)
     if not overwrite:

@@ -199,6 +199,13 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
     assert path.read_text() == "two"
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_folder_is_no_file_to_write(tmp_path: Path, overwrite: bool) -> None:
+    with pytest.raises(IsADirectoryError, match=r"is a folder; name a file in it, such as .*found\.py$"):
+        write_export("one", tmp_path, overwrite=overwrite)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("arguments", [{"lr": float("nan")}, {"lr": -1.0}, {"reward": float("inf")}], ids=str)
 def test_provenance_holds_finite_numbers(arguments: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=next(iter(arguments))):
