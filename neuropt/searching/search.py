@@ -37,6 +37,7 @@ from neuropt.searching.rung_report import report_rungs, rung_lines
 from neuropt.searching.snapshots import SnapshotEngine, load_snapshot, save_snapshot
 from neuropt.searching.source import Source, source_of
 from neuropt.searching.warm_start import known_from_json, known_strings, known_to_json
+from neuropt.training.threads import one_thread
 from search_space import SearchSpace, load_space
 
 
@@ -96,7 +97,12 @@ def run_search(
         known_strings(config, space)  # what is wrong with it is said before there is a folder
         config = source.settled(console)  # a resumed run follows what was written down
         create_run(folder, config)
-    with locked(folder), closing(_ledger(folder, config, source, space, accept_changes, console)) as ledger:
+    # what a controller learns must not depend on how many threads this process has: the last bits would
+    with (
+        locked(folder),
+        one_thread(),
+        closing(_ledger(folder, config, source, space, accept_changes, console)) as ledger,
+    ):
         if console is not None and not ledger.finalists():
             groups = f"{space.groups} group{'s' * (space.groups > 1)}"
             what = f"{space.name}, {groups}, {_shown(config.controller)}, {source.name}"

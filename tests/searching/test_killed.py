@@ -60,7 +60,7 @@ def test_a_search_killed_at_many_moments_of_its_ledgers_work_equals_one_that_was
     )
 
 
-BIG = replace(CONFIG, rules=600, rules_per_trial=5, steps=30, finalists=3, executor="tune", workers=2)
+BIG = replace(CONFIG, rules=1_000, rules_per_trial=5, steps=30, finalists=3, executor="tune")
 MARK = "NEUROPT_TEST_KILLED"
 """A variable that drivers and all that they start have in their environment."""
 
@@ -72,9 +72,9 @@ def drivers(tmp_path: Path) -> Iterator[Drivers]:
 
 
 def begin(drivers: Drivers, run: Path, config: SearchConfig = BIG) -> Driver:
-    """Begin a search on Ray in a process of its own, or go on with it."""
+    """Begin a search in a process of its own, or go on with it, on the executor of the configuration."""
     if (run / "config.toml").exists():
-        flags = ["--resume"]
+        flags = ["--resume", "--executor", config.executor]
     else:
         usual = SearchConfig()
         changed = {k: v for k, v in vars(config).items() if v != getattr(usual, k)}
@@ -123,11 +123,12 @@ def test_a_driver_killed_at_twenty_random_moments_loses_and_repeats_nothing(driv
     got_on = most = 0
     for life in range(20):
         before = count(run, *PROGRESS)
-        search = begin(drivers, run)
+        on_ray = life % 5 < 2
+        search = begin(drivers, run, replace(BIG, executor="tune" if on_ray else "in-process"))
         if life % 4:  # three of four times after it has got on, else whatever it is at: starting, as a rule
             wait_for(lambda before=before: count(run, *PROGRESS) > before, search)  # type: ignore[misc]
             most = max(most, len(descendants(str(tmp_path))))
-        search.ended(chance.uniform(0, 0.5 if life % 4 else 8.0))
+        search.ended(chance.uniform(0, 0.5 if life % 4 else 8.0 if on_ray else 3.0))
         search.send(signal.SIGKILL)
         assert search.ended(None) == -signal.SIGKILL, search.said()
         got_on += count(run, *PROGRESS) > before

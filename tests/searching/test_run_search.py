@@ -1,14 +1,18 @@
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from neuropt.config import SearchConfig, read_config
+from neuropt.searching.ledger import open_ledger
 from neuropt.searching.ledger_file import LedgerError
-from neuropt.searching.run_folder import RunError, best_rules, find_run
+from neuropt.searching.run_folder import LEDGER, RunError, best_rules, find_run
 from neuropt.searching.search import run_search
 from neuropt.searching.training_source import TrainingSource
 from neuropt.searching.trial_size import trial_size
+from tests.searching.searches import contents
 
 CONFIG = SearchConfig(
     space="icml2017", rules=6, rules_per_trial=3, steps=12, finalists=1, finalist_seeds=2, executor="in-process"
@@ -87,6 +91,22 @@ def test_children_of_a_convolution_cannot_be_batched(tmp_path: Path) -> None:
 def test_a_value_of_the_wrong_type_is_refused_by_name(values: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=next(iter(values))):
         SearchConfig(**values)  # type: ignore[arg-type]  # wrong on purpose
+
+
+def test_what_a_controller_learns_does_not_depend_on_the_threads_of_its_process(tmp_path: Path) -> None:
+    found = []
+    for threads in (1, 2):
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            run = run_search(replace(CONFIG, rules=150, rules_per_trial=15, finalists=0), tmp_path / str(threads))
+            assert torch.get_num_threads() == threads, "as it was"
+        finally:
+            torch.set_num_threads(before)
+        with closing(open_ledger(run / LEDGER)) as ledger:
+            found.append(contents(ledger))
+    assert found[0]["updates"] == found[1]["updates"]
+    assert found[0] == found[1]
 
 
 def test_auto_rules_per_trial_is_measured_once_and_recorded(tmp_path: Path) -> None:
