@@ -91,6 +91,13 @@ def test_documents_name_no_place_on_a_machine(document: Path) -> None:
     assert not re.search(r"(?<![\w.])/(work|tmp|home|root|opt)/", document.read_text(encoding="utf-8"))
 
 
+def test_every_benchmark_is_said_how_to_run() -> None:
+    listed = set(
+        re.findall(r"^\| `(\w+\.py)` \|", (ROOT / "benchmarks" / "README.md").read_text("utf-8"), re.MULTILINE)
+    )
+    assert listed == {path.name for path in (ROOT / "benchmarks").glob("*.py")}
+
+
 # -- docs/reliability.md -----------------------------------------------------------------------------------------------------------
 
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
