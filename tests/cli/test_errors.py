@@ -87,15 +87,17 @@ def test_a_wrong_argument_is_refused_in_one_clear_line(
     assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
-@pytest.mark.parametrize("folder", ["taken", "."])
+@pytest.mark.parametrize(
+    ("out", "said"), [("taken", "taken exists; choose another name"), (".", ". is a folder; name a file in it")]
+)
 def test_a_file_that_exists_is_not_overwritten(
-    folder: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    out: str, said: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("taken").write_text("mine", encoding="utf-8")
-    ended = run_here(capsys, "export", "adam", "--to", "json", "-o", folder)
+    ended = run_here(capsys, "export", "adam", "--to", "json", "-o", out)
     assert ended.code == 2
-    assert "exists" in ended.err
+    assert said in ended.err
     assert Path("taken").read_text(encoding="utf-8") == "mine"
 
 
