@@ -1,6 +1,6 @@
 """Write the archive of tuned baselines from a finished evaluation's folder; nothing is trained but what `--again` asks for.
 
-    neuropt evaluate --profile full --out full           # hours; --resume goes on
+    neuropt evaluate --profile full --out full           # over an hour; --resume goes on
     python benchmarks/archive_baselines.py full          # writes benchmarks/baselines
 
 `neuropt evaluate RULE --baselines benchmarks/baselines` then compares a rule with them, without tuning them again. An archive is of the
