@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from neuropt.exporting.keras_file import KERAS
 from search_space import Rule, expand, parse_rule, zoo
 from tests.compiling.problems import PROBLEMS, Problem
 from tests.exporting.reference import ALL, planned, rate, reference
+from tests.exporting.self_test import check_a_wrong_file_fails, own_test
 from tests.exporting.test_torch_file import RULES
 
 keras: Any = importlib.import_module("keras")  # its own types leave most open
@@ -67,24 +67,13 @@ DETERMINISTIC = [n for n, text in RULES.items() if parse_rule(text).deterministi
 """Odd rules that Keras can express, in single precision too."""
 
 
-def own_test(source: str, folder: Path) -> None:
-    """Run an exported file as a script; a SystemExit is a test that failed."""
-    (folder / "exported.py").write_text(source)
-    runpy.run_path(str(folder / "exported.py"), run_name="__main__")
-
-
 def test_a_file_passes_its_own_test_and_a_wrong_one_fails_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for text in ("m * ld", zoo()["lion"].text):
         own_test(export_rule(parse_rule(text), "keras", Provenance(lr=1e-5)), tmp_path)
         assert capsys.readouterr().out == "self-test passed: 10 recorded steps reproduced\n"
-    source = export_rule(parse_rule("m"), "keras", Provenance(lr=1e-5))
-    broken = source.replace("0.9 * m_prev", "0.8 * m_prev")
-    assert broken != source
-    with pytest.raises(SystemExit, match="1"):
-        own_test(broken, tmp_path)
-    assert "self-test failed at step 2" in capsys.readouterr().out
+    check_a_wrong_file_fails("keras", Provenance(lr=1e-5), tmp_path, capsys)
 
 
 @pytest.mark.slow

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from search_space import Interpreter, Rule, parse_rule, zoo
 from tests.compiling.comparison import assert_same
 from tests.compiling.problems import PROBLEMS, Problem
 from tests.exporting.reference import ALL, STEPS, planned, rate, reference
+from tests.exporting.self_test import check_a_wrong_file_fails, own_test
 from tests.exporting.test_torch_file import RULES
 
 
@@ -42,24 +42,13 @@ def single_again() -> Iterator[None]:
     jax.config.update("jax_enable_x64", False)
 
 
-def own_test(source: str, folder: Path) -> None:
-    """Run an exported file as a script; a SystemExit is a test that failed."""
-    (folder / "exported.py").write_text(source)
-    runpy.run_path(str(folder / "exported.py"), run_name="__main__")
-
-
 @pytest.mark.usefixtures("single_again")
 def test_a_file_passes_its_own_test_and_a_wrong_one_fails_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     own_test(export_rule(parse_rule("drop(m, 0.3) * ld + noise(0.5) + 0.1 * w"), "optax"), tmp_path)
     assert capsys.readouterr().out == "self-test passed: 10 recorded steps reproduced\n"
-    source = export_rule(parse_rule("m"), "optax")
-    broken = source.replace("0.9 * m_prev", "0.8 * m_prev")
-    assert broken != source
-    with pytest.raises(SystemExit, match="1"):
-        own_test(broken, tmp_path)
-    assert "self-test failed at step 2" in capsys.readouterr().out
+    check_a_wrong_file_fails("optax", Provenance(), tmp_path, capsys)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.project.pages import FENCE, ROOT, commands, run, same_machine, steps, without_times
+from tests.project.pages import FENCE, ROOT, check_step, commands, steps
 from tests.project.test_documents import CHEAP_SESSIONS, RUN_WHOLE
 
 DOCS = ROOT / "docs"
@@ -28,11 +28,7 @@ def test_a_page_that_is_run_from_its_first_line_to_its_last(
     done = steps(text_of(DOCS / f"{name}.md"))
     assert done
     for step in done:
-        code, output = run(step)
-        refused = step.output.startswith("neuropt") and ": error: " in step.output.split("\n")[0]
-        assert code == (2 if refused else 0), f"{step.text}\n{output}"
-        if same_machine() and not step.file:
-            assert without_times(output) == without_times(step.output), step.text
+        check_step(step)
 
 
 @pytest.mark.parametrize("path", OTHERS, ids=lambda path: str(path.relative_to(DOCS)))
