@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from search_space import zoo
 from tests.project.pages import ROOT
 from tests.project.test_reference import NAMES
 from tests.reporting.test_browser import CHROMIUM
@@ -86,6 +87,22 @@ def test_docstrings_read_well(site: Path) -> None:
         assert "<blockquote>" not in page.read_text(encoding="utf-8"), "a session outside of a code block"
 
 
+def test_formulas_are_typeset_when_the_site_is_built(site: Path) -> None:
+    for page in pages(site):
+        text = page.read_text(encoding="utf-8")
+        assert "arithmatex" not in text, f"LaTeX is left on {page}"
+        assert "<merror" not in text
+    for name in ("language", "metrics", "how-it-works", "evaluation"):
+        source = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        text = (site / f"{name}.html").read_text(encoding="utf-8")
+        assert text.count("<math ") == len(
+            re.findall(r"\$\$.+?\$\$|\$[^$`\n]+\$", re.sub(r"```.*?```", "", source, flags=re.DOTALL))
+        )
+    known = (site / "reference" / "zoo.html").read_text(encoding="utf-8")
+    for name in zoo():
+        assert re.search(rf'<dt id="{name}">.*?</dt><dd><math [^>]*><mtable', known), name
+
+
 def test_help_of_commands_is_there(site: Path) -> None:
     text = (site / "reference" / "commands.html").read_text(encoding="utf-8")
     for said in ("--rules-per-trial", "--profile", "neuropt compare-controllers", "--warm-start"):
@@ -102,7 +119,7 @@ def test_links_to_the_repository_lead_to_files(site: Path) -> None:
     assert all((ROOT / link).exists() for link in links), links
 
 
-@pytest.mark.parametrize("name", ["hooks", "docstrings"])
+@pytest.mark.parametrize("name", ["hooks", "formulas", "docstrings"])
 def test_what_the_site_is_built_with_does_what_its_examples_say(name: str) -> None:
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "site" / f"{name}.py")
     assert spec is not None
@@ -132,7 +149,7 @@ def watched(site: Path) -> Iterator[tuple[object, list[str]]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)")
-@pytest.mark.parametrize("name", ["index", "how-it-works", "language", "reference/optimizers", "reference/commands"])
+@pytest.mark.parametrize("name", ["index", "how-it-works", "language", "reference/optimizers", "reference/zoo"])
 def test_a_page_is_shown_from_a_folder_without_an_error(
     site: Path, watched: tuple[object, list[str]], name: str
 ) -> None:
@@ -144,6 +161,8 @@ def test_a_page_is_shown_from_a_folder_without_an_error(
     assert page.locator("h1").first.is_visible()
     broken = "all => all.filter(img => img.naturalWidth === 0).length"
     assert page.locator("article img").evaluate_all(broken) == 0
+    sizes = "all => all.map(one => one.getBoundingClientRect()).filter(box => box.width < 3 || box.height < 3).length"
+    assert page.locator("math").evaluate_all(sizes) == 0
     assert wrong == []
 
 
