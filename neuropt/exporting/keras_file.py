@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from neuropt.exporting.expression_text import ExpressionText, Language, Names
-from neuropt.exporting.keras_templates import FILE, HELPERS, NEEDED
+from neuropt.exporting.keras_templates import BUILD, FILE, HELPERS, NEEDED
 from neuropt.exporting.layout import (
     class_name,
     fill,
@@ -108,7 +108,7 @@ def export_keras(rule: Rule, provenance: Provenance) -> str:
         signature=", ".join(arguments),
         passed=", ".join([*passed, "**kwargs"]),
         attributes=indented((f"self.{option} = {option}" for option in options), 8),
-        built=indented(parts.built(), 8),
+        build=BUILD.substitute(built=indented(parts.built(), 8)) if parts.remembered else "",
         reads=indented(parts.reads(options), 8),
         equations=indented((line.text for line in parts.lines), 8),
         writes=indented(parts.writes(), 8),
@@ -136,8 +136,6 @@ class _Parts(Parts):
 
     def built(self) -> list[str]:
         """Make the state."""
-        if not self.remembered:
-            return []
         lines = ["self.remembered = []", "for variable in variables:"]
         lines += ["    dtype, name = state_dtype(variable), variable.name"]
         lines += ["    shape = variable.shape"] * any(self.kinds[name] == "tensor" for name in self.remembered)

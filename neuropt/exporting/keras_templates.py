@@ -35,13 +35,7 @@ $formula
         super().__init__($passed)
 $attributes
 
-    def build(self, variables):
-        """Make what each variable remembers."""
-        if self.built:
-            return
-        super().build(variables)
-$built
-
+$build
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable."""
         dtype = state_dtype(variable)
@@ -74,6 +68,14 @@ if __name__ == "__main__":
             print(f"self-test failed at step {step}: got {got}, expected {after}")
             raise SystemExit(1)
     print(f"self-test passed: {len(PARAMETERS)} recorded steps reproduced")
+''')
+
+BUILD = Template('''    def build(self, variables):
+        """Make what each variable remembers."""
+        if self.built:
+            return
+        super().build(variables)
+$built
 ''')
 
 HELPERS = {

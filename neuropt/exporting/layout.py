@@ -108,7 +108,8 @@ def escaped(text: str) -> str:
 def formula(rule: Rule, spaces: int) -> str:
     """Return the equations of a rule, as it was written, for a docstring.
 
-    What does not fit goes on four spaces further in, broken where the fewest parentheses are open, at a sum rather than a product.
+    What does not fit goes on four spaces further in, broken where the fewest parentheses are open, after a comma or at the
+    loosest operator.
 
     >>> from search_space import parse_rule
     >>> print(formula(parse_rule("exp(abs(g * g + m * m)) * sign(m) * log(abs(g + w)) - tanh(g * m) * sqrt(abs(v + g))"), 4))
@@ -127,8 +128,8 @@ def _broken(line: str, indent: str) -> str:
     def cost(place: int) -> tuple[int, int, int]:
         open_before = line.count("(", 0, place) - line.count(")", 0, place)
         following = line[place + 1 :].partition(" ")[0]
-        tightness = 0 if following in ("+", "-") else 1 if following in ("*", "/", *COMPARISONS) else 2
-        return open_before, tightness, -place
+        loosest = (line[place - 1] == ",", following in ("+", "-"), following in ("*", "/", *COMPARISONS), True)
+        return open_before, loosest.index(True), -place
 
     places = [place for place in range(LINE // 2, LINE + 1) if line[place] == " "]
     if not places:
