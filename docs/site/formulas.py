@@ -1,6 +1,7 @@
 r"""Formulas of the pages as MathML, which browsers typeset without a script and without a network.
 
 - `$x^2$` in a line and `$$x^2$$` as a paragraph are LaTeX, as forges show it; pymdownx.arithmatex finds them, and here they are converted.
+- Equations of optimizers' docstrings, which are plain text, are made LaTeX first.
 - Where a page says `<!-- formulas of the zoo -->`, each known rule stands with its equations, as in a report.
 """
 
@@ -9,12 +10,14 @@ from __future__ import annotations
 import html
 import re
 
+from equations import latex_of
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import Files
 from mkdocs.structure.pages import Page
 
 FOUND = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+EQUATIONS = re.compile(r'<pre class="equations">(.*?)</pre>', re.DOTALL)
 ZOO = "<!-- formulas of the zoo -->"
 
 
@@ -24,8 +27,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(text: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Convert what arithmatex found."""
-    return FOUND.sub(lambda found: mathml(html.unescape(found[2]), block=found[1] == "div"), text)
+    """Convert what arithmatex found, and equations of docstrings."""
+    text = FOUND.sub(lambda found: mathml(html.unescape(found[2]), block=found[1] == "div"), text)
+    return EQUATIONS.sub(lambda found: typeset(html.unescape(found[1])), text)
+
+
+def typeset(equations: str) -> str:
+    """Return lines of a docstring as MathML, each a block."""
+    return (
+        f'<div class="equations">{"".join(mathml(latex_of(line), block=True) for line in equations.splitlines())}</div>'
+    )
 
 
 def mathml(latex: str, block: bool) -> str:

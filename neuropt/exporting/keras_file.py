@@ -150,8 +150,8 @@ class _Parts(Parts):
     def reads(self, options: list[str]) -> list[str]:
         """Read inputs, hyperparameters and state into local names."""
         inputs = {"g": "gradient", "lr": "learning_rate", "w": "variable"}
-        read = self.symbols | {"lr"} | ({"g"} if self.kinds["u"] != "tensor" else set())
-        values = {name: value for name, value in inputs.items() if name in read}
+        needed = self.symbols | {"lr"} | ({"g"} if self.kinds["u"] != "tensor" else set())
+        values = {name: value for name, value in inputs.items() if name in needed}
         values |= {"T" if name == "decay_steps" else name: f"self.{name}" for name in options}
         lines = [f"{name} = ops.cast({value}, dtype)" for name, value in values.items()]
         lines += ["t = ops.cast(self.iterations, dtype)"] * ("t" in self.symbols)
