@@ -125,6 +125,7 @@ def test_what_the_site_is_built_with_does_what_its_examples_say(name: str, monke
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
     spec.loader.exec_module(module)
     result = doctest.testmod(module)
     assert result.attempted
