@@ -12,7 +12,7 @@ import pytest
 
 from controllers import create_controller
 from neuropt.exporting import Provenance, export_hub, export_rule, layout, write_export
-from neuropt.exporting.layout import LINE, formatted
+from neuropt.exporting.layout import formatted
 from search_space import Rule, load_space, parse_rule, zoo
 from tests.exporting.test_torch_file import RULES
 
@@ -55,7 +55,7 @@ def test_ruff_leaves_every_python_file_as_it_is_and_finds_nothing(tmp_path: Path
     write_export(export_hub(zoo()["adagraft-sgd-adam"], Provenance(name="adagraft-sgd-adam")), tmp_path / "hub")
     assert written > 150
     check(tmp_path, "format", "--diff")
-    check(tmp_path, "check", "--extend-select=E501,I,B,UP", f"--line-length={LINE}")
+    check(tmp_path, "check", "--extend-select=E501,I,B,UP")
 
 
 def test_a_missing_ruff_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
