@@ -148,6 +148,7 @@ def _summary(summary: Mapping[str, Any]) -> dict[str, Any]:
             for e in ranks.get("entries", ())
         ),
         "critical_difference": _number(ranks.get("critical_difference")),
+        "rank_p": _number(ranks.get("p")),
         "rank_words": _text(ranks.get("words")),
         "tau": tuple(_known(_number(tau), "tau") for tau in profile.get("tau", ())),
         "profile": tuple(
@@ -226,7 +227,8 @@ def _against(against: Mapping[str, Any] | None) -> Against | None:
     difference = Middle(_number(against["difference"]), low=_number(against["low"]), high=_number(against["high"]))
     seeds = _whole(against["wins"]), _whole(against["ties"]), _whole(against["losses"])
     improvement, p = _number(against["improvement"]), _number(against["p_holm"])
-    return Against(str(against["reference"]), *seeds, difference, improvement, p, _text(against["words"]))
+    reference = str(against["reference"]), _text(against.get("reference_schedule"))
+    return Against(*reference, *seeds, difference, improvement, p, _text(against["words"]))
 
 
 def _grafting(grafting: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
