@@ -50,10 +50,13 @@ def read_evaluation(folder: Path) -> EvaluationData:
         raise ValueError(
             f"{folder / SUMMARY} is damaged: a row is of task {strange[0]!r:.60}, which is not among its tasks"
         )
+    children = _csv(folder / CHILDREN, _child)
+    if not children and any(row.n for row in values["rows"]):
+        raise ValueError(f"{folder / CHILDREN} is damaged, or not of an evaluation: it holds no child")
     return EvaluationData(
         folder=folder,
         command=str(provenance.get("command", "")),
-        children=_csv(folder / CHILDREN, _child),
+        children=children,
         curves=_csv(folder / CURVES, _point) if (folder / CURVES).is_file() else (),
         traces=_csv(folder / TRACES, _step) if (folder / TRACES).is_file() else None,
         **values,
