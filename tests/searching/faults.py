@@ -72,6 +72,10 @@ def crash() -> None:
     ctypes.string_at(0)
 
 
+def take_the_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")  # as torch words it
+
+
 def return_nan() -> None:
     """The model returns NaN by itself."""
 
@@ -103,6 +107,7 @@ FAULTS: dict[int, Callable[[], None]] = dict(
             kill_the_guard,
             kill_the_worker,
             reserve,
+            take_the_gpu,
         ),
         start=5,
     )
