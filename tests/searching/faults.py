@@ -55,6 +55,12 @@ def reserve() -> None:
     torch.empty(2_000 * MEGABYTE, dtype=torch.uint8)  # never touched, so that it is never resident
 
 
+def fill_and_hold() -> None:
+    held = torch.ones(150 * MEGABYTE)  # 600 MiB, in one piece
+    time.sleep(1e6)
+    del held
+
+
 def raise_an_error() -> None:
     raise ValueError("this model is broken")
 
@@ -108,6 +114,7 @@ FAULTS: dict[int, Callable[[], None]] = dict(
             kill_the_worker,
             reserve,
             take_the_gpu,
+            fill_and_hold,
         ),
         start=5,
     )

@@ -36,7 +36,7 @@ def watching() -> Iterator[Guard]:
 
 
 def test_a_trainer_that_is_only_watched_is_ended_when_it_fills_the_memory(watching: Guard) -> None:
-    assert_it_costs_its_own_rule_alone(watching, faults.allocate, r"needed more than 0\.293 GiB of memory")
+    assert_it_costs_its_own_rule_alone(watching, faults.fill_and_hold, r"needed more than 0\.293 GiB of memory")
 
 
 def test_memory_that_is_reserved_and_not_used_is_a_childs_own_business_where_it_is_watched(watching: Guard) -> None:

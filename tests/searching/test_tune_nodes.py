@@ -130,21 +130,19 @@ def test_a_gpu_that_a_node_only_claims_ends_the_search_in_one_line_and_the_run_g
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with small_cluster(monkeypatch, 1) as cluster:
-        config = replace(SMALL, executor="tune", address=cluster.address, device="cuda", gpus_per_child=0.25)
-        config = replace(config, deterministic=False, rules=6)
+        on_cpus = replace(SMALL, executor="tune", address=cluster.address, deterministic=False, rules=6)
+        config = replace(on_cpus, device="cuda", gpus_per_child=0.25)
         began = time.monotonic()
         said = (
             r"^a worker on \S+ cannot train: torch \S+ sees no CUDA device there, .*CUDA_VISIBLE_DEVICES is '0'[^\n]*$"
         )
         with pytest.raises(WorkerError, match=said):
             run_search(config, tmp_path / "run")
-        assert time.monotonic() - began < 30
-        executor = TuneExecutor(TASK, address=cluster.address, resources=Resources(1.0, 1.0), device="cuda")
-        held = ray.remote(num_cpus=0, num_gpus=1)(time.sleep).remote(1e6)
-        done = dict(executor.map([Work((Job("g", (0.1,)),), (0,))]))[0]  # finalists train on CPUs and wait for no GPU
+        assert time.monotonic() - began < 60, "seconds, where no other work is on the machine"
+        executor = TuneExecutor(TASK, address=cluster.address, resources=Resources(1.0, 0.25), device="cuda")
+        assert executor.map_resources == Resources(1.0), "finalists train on CPUs and wait for no GPU"
+        done = dict(executor.map([Work((Job("g", (0.1,)),), (0,))]))[0]
         assert (done.device, done.trained[0].failure) == ("cpu", None)
-        ray.cancel(held, force=True)
         executor.close()
-        on_cpus = replace(config, device="cpu")
         run_search(on_cpus, tmp_path / "run", resume=True, accept_changes=True, given=("device",))
     assert len(best_rules(tmp_path / "run", 99)) == config.rules, "none was blamed"
