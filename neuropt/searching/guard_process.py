@@ -25,7 +25,7 @@ import neuropt
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Before torch and numpy are imported: a process with threads cannot be forked safely."""
-WITHOUT_CUDA = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+NOT_BEGUN = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
 """Has `torch.cuda.is_available()`, which a task's file may ask, not begin CUDA: forks of a process that has begun it cannot use it."""
 ON_CPU = ("cpu", 1.0)
 
@@ -78,7 +78,7 @@ class GuardProcess:
                 pass_fds=[theirs.fileno()],
                 env=os.environ
                 | ONE_THREAD
-                | WITHOUT_CUDA
+                | NOT_BEGUN
                 | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 stdin=subprocess.DEVNULL,
             )

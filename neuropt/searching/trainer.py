@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 from neuropt.searching.fidelity import judge_of
 from neuropt.searching.guard_process import AT_RUNG, STOP
 from neuropt.searching.limits import GIB, Limits
-from neuropt.searching.trainer_device import NO_ROOM, DeviceError, begin_device
+from neuropt.searching.trainer_device import BROKEN, NO_ROOM, DeviceError, begin_device
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.work import Done, Trained, Work, do_work
 
@@ -87,14 +87,14 @@ class Trainer:
             if not self.connection.poll(BEGINNING_SECONDS):
                 self.end()
                 raise DeviceError(f"device {self.limits.device} did not begin within {BEGINNING_SECONDS:g} s")
-            answer: dict[str, Any] = json.loads(self.connection.recv_bytes())
+            answer: dict[str, Any] | str = json.loads(self.connection.recv_bytes())
         except (EOFError, OSError):
             raise DeviceError(
                 f"device {self.limits.device} ended the process that began it: {self.end(ending=True)}"
             ) from None
-        if "error" in answer:
+        if isinstance(answer, str) or "error" in answer:
             self.end()
-            raise DeviceError(answer["error"])
+            raise DeviceError(answer if isinstance(answer, str) else answer["error"])
         return None if answer["room"] is None else int(answer["room"])
 
     def train(self, work: Work, ask: Ask | None = None) -> Done | Broken:
@@ -134,6 +134,9 @@ class Trainer:
             text = answer[:200].decode(errors="replace").strip('"')
             return Broken(f"ended its process: {text}", died=True)
         failures = [trained.failure for trained in done.trained if trained.failure is not None]
+        if broken := [failure for failure in failures if BROKEN in failure]:
+            self.end()  # and perhaps rules failed that came after the one which broke it
+            return Broken(broken[0], died=True)
         if any(NO_ROOM in failure for failure in failures):
             self.end()
             return Broken(f"needed more than its share of the GPU's memory, {self.limits.share:g} (--gpus-per-child)")

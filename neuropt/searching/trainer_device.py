@@ -17,6 +17,8 @@ from neuropt.training.sizing import child_bytes, children_that_fit
 
 NO_ROOM = "CUDA out of memory"
 """What torch says of a GPU without room for more."""
+BROKEN = "CUDA error"
+"""And of one that a process cannot use any more, whatever it trains next."""
 
 
 class DeviceError(RuntimeError):
@@ -34,9 +36,8 @@ def begin_device(limits: Limits, task: Task, data: TaskData) -> dict[str, str | 
     try:
         device = find_device(limits.device)
         weight = torch.ones((), device=device, requires_grad=True)
-        torch.autograd.backward(
-            weight * weight
-        )  # a GPU that is there may be broken or busy, or backward passes begun before
+        # a GPU that is there may be broken or busy, or the threads of backward passes may have begun before the fork
+        torch.autograd.backward(weight * weight)
         need = child_bytes(task, data)
         if device.type == "cpu":
             return {"room": None}

@@ -55,6 +55,14 @@ def reserve() -> None:
     torch.empty(2_000 * MEGABYTE, dtype=torch.uint8)  # never touched, so that it is never resident
 
 
+BROKEN: list[str] = []
+
+
+def break_the_gpu() -> None:
+    """Break it for all that this process trains later too, as CUDA does."""
+    BROKEN.append("CUDA error: an illegal memory access was encountered")
+
+
 def fill_and_hold() -> None:
     held = torch.ones(150 * MEGABYTE)  # 600 MiB, in one piece
     time.sleep(1e6)
@@ -115,6 +123,7 @@ FAULTS: dict[int, Callable[[], None]] = dict(
             reserve,
             take_the_gpu,
             fill_and_hold,
+            break_the_gpu,
         ),
         start=5,
     )
@@ -141,6 +150,8 @@ class Faulty(nn.Module):
         fault = self.faults.get(round(math.log10(largest)) if 0 < largest < math.inf else 0)
         if fault is not None:
             fault()
+        if BROKEN:
+            raise RuntimeError(BROKEN[0])
         logits: Tensor = self.linear(x.flatten(1))
         return logits * math.nan if fault is return_nan else logits
 

@@ -49,6 +49,11 @@ def test_a_rule_that_takes_more_than_its_share_of_a_gpu_is_told_so(watching: Gua
     assert_it_costs_its_own_rule_alone(watching, faults.take_the_gpu, reason)
 
 
+def test_a_rule_that_breaks_the_gpu_for_its_process_takes_no_other_along(watching: Guard) -> None:
+    reason = "RuntimeError: CUDA error: an illegal memory access was encountered"
+    assert_it_costs_its_own_rule_alone(watching, faults.break_the_gpu, reason)
+
+
 def test_a_result_names_the_device_of_its_work(watching: Guard) -> None:
     assert watching.train(ONE).device == "cpu"
     assert watching.train(replace(ONE, device="cuda")).device == "cuda"

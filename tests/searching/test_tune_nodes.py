@@ -130,8 +130,8 @@ def test_a_gpu_that_a_node_only_claims_ends_the_search_in_one_line_and_the_run_g
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     with small_cluster(monkeypatch, 1) as cluster:
-        on_cpus = replace(SMALL, executor="tune", address=cluster.address, deterministic=False, rules=6)
-        config = replace(on_cpus, device="cuda", gpus_per_child=0.25)
+        on_cpus = replace(SMALL, deterministic=False, rules=6)
+        config = replace(on_cpus, executor="tune", address=cluster.address, device="cuda", gpus_per_child=0.25)
         began = time.monotonic()
         said = (
             r"^a worker on \S+ cannot train: torch \S+ sees no CUDA device there, .*CUDA_VISIBLE_DEVICES is '0'[^\n]*$"
@@ -144,5 +144,5 @@ def test_a_gpu_that_a_node_only_claims_ends_the_search_in_one_line_and_the_run_g
         done = dict(executor.map([Work((Job("g", (0.1,)),), (0,))]))[0]
         assert (done.device, done.trained[0].failure) == ("cpu", None)
         executor.close()
-        run_search(on_cpus, tmp_path / "run", resume=True, accept_changes=True, given=("device",))
+    run_search(on_cpus, tmp_path / "run", resume=True, accept_changes=True, given=("device", "executor", "address"))
     assert len(best_rules(tmp_path / "run", 99)) == config.rules, "none was blamed"
