@@ -17,7 +17,7 @@ from neuropt.searching.guard import Guard
 from neuropt.searching.guard_process import GuardProcess, WorkerError
 from neuropt.searching.limits import Limits
 from neuropt.searching.trainer_device import DeviceError
-from neuropt.training.work import Done, Work
+from neuropt.training.work import Done, Job, Work, do_work
 from tests.searching import faults
 from tests.searching.faults import FAULTS, FAULTY, FAULTY_DATA, MEGABYTE, Faulty, job
 from tests.searching.searches import TASK
@@ -50,8 +50,13 @@ def test_a_rule_that_takes_more_than_its_share_of_a_gpu_is_told_so(watching: Gua
 
 
 def test_a_rule_that_breaks_the_gpu_for_its_process_takes_no_other_along(watching: Guard) -> None:
-    reason = "RuntimeError: CUDA error: an illegal memory access was encountered"
-    assert_it_costs_its_own_rule_alone(watching, faults.break_the_gpu, reason)
+    work = Work(
+        (job(None), job(faults.break_the_gpu), Job("0.2 * g", (1.0,))), (3, 4), False, form="rows", rules_together=3
+    )
+    done = watching.train(work)
+    assert done.trained[1].failure == "RuntimeError: CUDA error: an illegal memory access was encountered"
+    for i in (0, 2):
+        assert done.trained[i] == do_work(replace(work, jobs=(work.jobs[i],)), FAULTY, FAULTY_DATA).trained[0]
 
 
 def test_a_result_names_the_device_of_its_work(watching: Guard) -> None:
