@@ -14,6 +14,7 @@ from neuropt.searching.limits import Limits
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.devices import find_device
 from neuropt.training.sizing import child_bytes, children_that_fit
+from neuropt.training.threads import one_thread
 
 NO_ROOM = "CUDA out of memory"
 """What torch says of a GPU without room for more."""
@@ -38,7 +39,8 @@ def begin_device(limits: Limits, task: Task, data: TaskData) -> dict[str, str | 
         weight = torch.ones((), device=device, requires_grad=True)
         # a GPU that is there may be broken or busy, or the threads of backward passes may have begun before the fork
         torch.autograd.backward(weight * weight)
-        need = child_bytes(task, data)
+        with one_thread():  # a fork cannot use the threads that its parent may have
+            need = child_bytes(task, data)
         if device.type == "cpu":
             return {"room": None}
         if limits.share < 1:
