@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection
 from neuropt.searching.limits import Limits
 from neuropt.searching.trainer import Ask, Broken, Trainer
 from neuropt.tasks.task import Task, TaskData
-from neuropt.training.train import is_batched
+from neuropt.training.train import form_of, is_batched
 from neuropt.training.work import Done, Trained, Work, work_slices
 
 
@@ -55,7 +55,7 @@ class Guard:
             DeviceError: it cannot.
         """
         if self.limits.watched:
-            self._started()
+            self.started()
 
     def train(self, work: Work) -> Done:
         """Train every job; one that passes a limit or breaks its process is recorded as failed.
@@ -65,7 +65,7 @@ class Guard:
         """
         began = time.perf_counter()
         found: dict[int, Trained] = {}
-        work = self._fitting(work)
+        work = self.fitting(work)
         for positions in _cohorts(work, self.task):
             cohort = replace(work, jobs=tuple(work.jobs[i] for i in positions))
             found |= zip(positions, self._trained(cohort), strict=True)
@@ -89,21 +89,25 @@ class Guard:
         end = self._attempt(work)
         return end.trained[0] if isinstance(end, Done) else Trained((), end.reason)
 
-    def _started(self) -> Trainer:
+    def started(self) -> Trainer:
+        """Return the trainer; a fresh one where the last has ended."""
         if self.trainer is None:
             self.trainer = Trainer(self.task, self.data, self.limits, self.foreign)
         return self.trainer
 
-    def _fitting(self, work: Work) -> Work:
-        """Return the work with as many rules to a buffer as the device has memory for, where it does not say."""
-        room = None if work.rules_together is not None else self._started().room
+    def fitting(self, work: Work) -> Work:
+        """Return the work with as many rules to a buffer as the device has memory for, where it does not say and its form fills one."""
+        form = form_of(self.task, work.batched, work.schedule, work.form, work.precision)
+        if work.rules_together is not None or form not in ("population", "batched"):
+            return work
+        room = self.started().room
         if room is None:
             return work
         children = len(work.seeds) * max(len(job.learning_rates) for job in work.jobs)
         return replace(work, rules_together=max(1, room // children))
 
     def _attempt(self, work: Work) -> Done | Broken:
-        end = self._started().train(work, self.ask)
+        end = self.started().train(work, self.ask)
         if isinstance(end, Broken):
             self.trainer = None
         elif any(trained.failure is not None for trained in end.trained):

@@ -73,11 +73,7 @@ def run_search(
     if resume:
         if run is None:
             raise RunError("resume needs the folder of the run: --run DIR")
-        if given is None:
-            given = [name for name in WHEREABOUTS if getattr(config, name) != getattr(SearchConfig, name)]
-        moved = {name: getattr(config, name) for name in WHEREABOUTS if name in given}
-        left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
-        config = replace(run_config(run), **(left | moved))
+        config = resumed_config(config, run, given)
         if not accept_changes and is_begun(run / LEDGER):
             check_files(run / LEDGER, config)
     if is_controller_file(config.controller):
@@ -111,6 +107,18 @@ def run_search(
             console.print(f"{folder}: {what} {hashes}{source.manner(config)}")
         _search(config, source, space, ledger, folder, accept_changes, console)
     return folder
+
+
+def resumed_config(config: SearchConfig, run: Path, given: Collection[str] | None = None) -> SearchConfig:
+    """Return the configuration of a run, with what is given of where it is trained; another executor or device leaves behind what it has not."""
+    if given is None:
+        given = [name for name in WHEREABOUTS if getattr(config, name) != getattr(SearchConfig, name)]
+    found = run_config(run)
+    moved: dict[str, Any] = {name: getattr(config, name) for name in WHEREABOUTS if name in given}
+    left: dict[str, Any] = dict.fromkeys(NEED_TUNE) if config.executor == "in-process" else {}
+    if moved.get("device", found.device) != found.device:
+        left["gpus_per_child"] = None
+    return replace(found, **(left | moved))
 
 
 def _ledger(

@@ -73,7 +73,7 @@ class TrainingSource:
 
     def prepare(self, space: SearchSpace) -> str:
         """Find the device, where it is this machine's, and load the data."""
-        if self.config.executor == "in-process" or _starts_ray(self.config):
+        if self.config.address is None:
             find_device(self.config.device)
         return self.data.sha256
 
@@ -154,12 +154,3 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData, ledger: Ledg
         scheduler = Asha(rung_steps(task.steps), task, reward_of(config.reward, task), climbed)
     limits = config.child_seconds, config.child_memory
     return TuneExecutor(task, data_dir, config.address, config.workers, *limits, resources, scheduler, config.device)
-
-
-def _starts_ray(config: SearchConfig) -> bool:
-    """Whether the search starts Ray on this machine, whose GPUs are then the workers'; only asked for GPUs: Ray is slow to import."""
-    if config.device == "cpu" or config.address is not None:
-        return False
-    import ray
-
-    return not ray.is_initialized()

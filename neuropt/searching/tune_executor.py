@@ -93,7 +93,7 @@ class TuneExecutor:
             memory = child_memory or memory_share(needs, workers or rooms(needs))
             return Order(dumps(task), data_dir, (seconds, int(memory * GIB)), facts, where)
 
-        self.order = order(resources, (device, min(1.0, resources.gpus)) if device != "cpu" else ON_CPU)
+        self.order = order(resources, (device, resources.gpus) if device != "cpu" else ON_CPU)
         self.map_order = self.order if device == "cpu" else order(self.map_resources, ON_CPU)
 
     def search(self, engine: Engine) -> None:

@@ -1,6 +1,7 @@
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from neuropt.config import SearchConfig, read_config
 from neuropt.searching.ledger import open_ledger
 from neuropt.searching.ledger_file import LedgerError
 from neuropt.searching.run_folder import LEDGER, RunError, best_rules, find_run
-from neuropt.searching.search import run_search
+from neuropt.searching.search import resumed_config, run_search
 from neuropt.searching.training_source import TrainingSource
 from neuropt.searching.trial_size import trial_size
 from tests.searching.searches import contents
@@ -51,6 +52,22 @@ def test_a_run_of_ray_goes_on_in_this_process_which_has_no_limits(tmp_path: Path
     )
     run_search(SearchConfig(executor="in-process"), tmp_path, resume=True)
     assert len(best_rules(tmp_path, 10)) == CONFIG.rules
+
+
+@pytest.mark.parametrize(
+    ("begun", "typed", "gpus"),
+    [
+        ({"device": "cuda", "gpus_per_child": 0.25}, {"device": "cpu"}, None),  # where there may be none
+        ({"device": "cuda", "gpus_per_child": 0.25}, {"device": "cpu", "gpus_per_child": 1.0}, 1.0),
+        ({"device": "cuda", "gpus_per_child": 0.25}, {"device": "cuda", "workers": 2}, 0.25),
+        ({"gpus_per_child": 0.25}, {"workers": 2}, 0.25),
+    ],
+)
+def test_gpus_of_trials_go_with_their_device(
+    tmp_path: Path, begun: dict[str, Any], typed: dict[str, Any], gpus: float | None
+) -> None:
+    (tmp_path / "config.toml").write_text(SearchConfig(**begun).to_toml(), encoding="utf-8")
+    assert resumed_config(SearchConfig(**typed), tmp_path, typed).gpus_per_child == gpus
 
 
 def test_other_data_are_noticed_on_resume(tmp_path: Path) -> None:

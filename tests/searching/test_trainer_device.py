@@ -17,6 +17,7 @@ from neuropt.searching.guard import Guard
 from neuropt.searching.guard_process import GuardProcess, WorkerError
 from neuropt.searching.limits import Limits
 from neuropt.searching.trainer_device import DeviceError
+from neuropt.training.forms import Form
 from neuropt.training.work import Done, Job, Work, do_work
 from tests.searching import faults
 from tests.searching.faults import FAULTS, FAULTY, FAULTY_DATA, MEGABYTE, Faulty, job
@@ -62,6 +63,18 @@ def test_a_rule_that_breaks_the_gpu_for_its_process_takes_no_other_along(watchin
 def test_a_result_names_the_device_of_its_work(watching: Guard) -> None:
     assert watching.train(ONE).device == "cpu"
     assert watching.train(replace(ONE, device="cuda")).device == "cuda"
+
+
+@pytest.mark.parametrize(("form", "expected"), [("batched", 2), ("population", 2), ("rows", None), ("plain", None)])
+def test_a_worker_puts_as_many_rules_into_a_buffer_as_its_device_has_room_for(
+    watching: Guard, monkeypatch: pytest.MonkeyPatch, form: Form, expected: int | None
+) -> None:
+    monkeypatch.setattr(
+        watching.started(), "room", 13
+    )  # children: two rules of 2 learning rates on 3 seeds, and one child
+    jobs = (Job("g", (0.1,)), Job("g", (0.1, 0.2)))
+    assert watching.fitting(Work(jobs, (0, 1, 2), form=form)).rules_together == expected
+    assert watching.fitting(Work(jobs, (0, 1, 2), form=form, rules_together=5)).rules_together == 5, "as was asked for"
 
 
 @no_gpu

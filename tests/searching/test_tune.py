@@ -1,5 +1,6 @@
 """Real Ray: one start for the whole module."""
 
+import getpass
 import os
 import signal
 import sys
@@ -41,9 +42,12 @@ def test_the_temporary_folder_of_a_finished_search_is_gone(
     executor: TuneExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "temporary").mkdir()
+    torchs = (
+        f"torchinductor_{getpass.getuser()}"  # made where torch._dynamo is imported for the first time in a process
+    )
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     run_small(replace(SMALL, rules=6), tmp_path / "l", executor)
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not [path for path in (tmp_path / "temporary").iterdir() if path.name != torchs]
 
 
 def test_map_returns_what_the_in_process_executor_returns(executor: TuneExecutor) -> None:
