@@ -122,13 +122,16 @@ def create_file(
     try:
         for left in (new, *(new.with_name(new.name + end) for end in ("-wal", "-shm"))):
             left.unlink(missing_ok=True)  # of a process that was killed here
-        with closing(_connect(new, "rwc")) as connection, connection:
-            connection.execute("BEGIN IMMEDIATE")
-            for step in kind.steps:
-                step(connection)
-            connection.execute(f"PRAGMA user_version = {len(kind.steps)}")
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-            _write_environment(connection, facts)
+        with closing(_connect(new, "rwc")) as connection:
+            with connection:
+                connection.execute("BEGIN IMMEDIATE")
+                for step in kind.steps:
+                    step(connection)
+                connection.execute(f"PRAGMA user_version = {len(kind.steps)}")
+                connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+                _write_environment(connection, facts)
+            # the log keeps the old name; to close takes it over too, but says nothing where a full disk has no room for that
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         give_name(new, path)
         return _connect(path, "rw")
     except sqlite3.Error as error:
@@ -202,7 +205,9 @@ def open_file(path: Path, read_only: bool, kind: Kind | None = None) -> sqlite3.
 
 
 def _not_a_ledger(path: Path, error: sqlite3.Error, kind: Kind) -> LedgerError:
-    return LedgerError(f"{path} is not a ledger, or is damaged: {error}. {cure(error, kind)}")
+    # what is no database, or a damaged one, is no OperationalError: that is of the disk, or of who else uses it
+    what = "cannot be opened" if isinstance(error, sqlite3.OperationalError) else "is not a ledger, or is damaged"
+    return LedgerError(f"{path} {what}: {error}. {cure(error, kind)}")
 
 
 def _version(path: Path, connection: sqlite3.Connection, kind: Kind) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,13 +89,14 @@ def save_controller(folder: Path, controller: Controller) -> None:
     Raises:
         RunError: it cannot be written.
     """
+    state = io.BytesIO()  # of a full disk torch itself says "unexpected pos 67584 vs 67536"
+    torch.save(controller.state_dict(), state)
     try:
         with whole_file(folder / CONTROLLER) as file:
-            torch.save(controller.state_dict(), file)
-    except (OSError, RuntimeError) as error:  # torch raises RuntimeError where a disk is full
-        reason = getattr(error, "strerror", None) or str(error).split("\n")[0]
+            file.write(state.getbuffer())
+    except OSError as error:
         raise RunError(
-            f"{folder / CONTROLLER} cannot be written: {reason}. Free space and go on with --resume"
+            f"{folder / CONTROLLER} cannot be written: {error.strerror or error}. Free space and go on with --resume"
         ) from None
 
 

@@ -110,7 +110,10 @@ def run_search(
 
 
 def resumed_config(config: SearchConfig, run: Path, given: Collection[str] | None = None) -> SearchConfig:
-    """Return the configuration of a run, with what is given of where it is trained; another executor or device leaves behind what it has not."""
+    """Return the configuration of a run, but for what is given of where it is trained.
+
+    Options of Ray stay behind where this process trains now, and GPUs that were set aside where the device is another.
+    """
     if given is None:
         given = [name for name in WHEREABOUTS if getattr(config, name) != getattr(SearchConfig, name)]
     found = run_config(run)

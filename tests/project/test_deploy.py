@@ -58,22 +58,24 @@ def test_the_job_names_what_kuberay_needs() -> None:
     job: dict[str, Any] = yaml.safe_load((DEPLOY / "rayjob.yaml").read_text(encoding="utf-8"))
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     cluster = job["spec"]["rayClusterSpec"]
-    assert cluster["authOptions"] == {"mode": "token"}, "so that who submits the job and asks how it goes has the token too"
-    head, *workers = [
-        group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])
-    ]
+    assert cluster["authOptions"] == {"mode": "token"}, (
+        "so that who submits the job and asks how it goes has the token too"
+    )
+    head, *workers = [group["template"]["spec"] for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"])]
     for pod in (head, *workers):
         (container,) = pod["containers"]
         assert [variable["name"] for variable in container["env"]] == ["OMP_NUM_THREADS"]
         assert {"image", "resources"} <= container.keys()
     assert head["volumes"]
-    assert not any("volumes" in pod for pod in workers), "a claim is often for one machine, and runs lie at the driver alone"
+    assert not any("volumes" in pod for pod in workers), (
+        "a claim is often for one machine, and runs lie at the driver alone"
+    )
 
 
 def test_steps_of_slurm_have_the_cpus_that_ray_is_told_of() -> None:
     """Since Slurm 22.05 srun takes `--cpus-per-task` of its own variable alone."""
     script = (DEPLOY / "search.slurm").read_text(encoding="utf-8")
-    assert script.index("export SRUN_CPUS_PER_TASK=\"$SLURM_CPUS_PER_TASK\"") < script.index("srun --overlap")
+    assert script.index('export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"') < script.index("srun --overlap")
 
 
 @pytest.mark.parametrize("name", FILES)

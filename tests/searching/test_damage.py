@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from controllers import create_controller
 from neuropt.searching.ledger import Ledger, open_ledger
 from neuropt.searching.ledger_file import LedgerError
-from neuropt.searching.run_folder import RunError, best_rules
+from neuropt.searching.run_folder import RunError, best_rules, save_controller
 from neuropt.searching.search import run_search
+from search_space import load_space
 from tests.searching.killing import CONFIG
 from tests.searching.searches import contents
 from tests.searching.test_run_search import CONFIG as SMALLEST
@@ -168,6 +170,49 @@ def test_a_disk_that_is_full_from_the_start_leaves_nothing_half_made(tmp_path: P
         run_search(SMALLEST, run)
     folder = run_search(SMALLEST, run, resume=(run / "config.toml").exists())
     assert len(best_rules(folder, 99)) == SMALLEST.rules
+
+
+def test_a_disk_without_room_for_the_controller_says_so_in_the_systems_words(run: Path) -> None:
+    before = files(run)
+    controller = create_controller(CONFIG.controller, load_space(CONFIG.space), 0)
+    with files_up_to(10_000), pytest.raises(RunError, match=r"controller\.pt cannot be written: File too large\. Free"):
+        save_controller(run, controller)
+    assert files(run) == before
+
+
+ROOM = """
+import subprocess, sys
+from pathlib import Path
+from neuropt.searching.ledger import create_ledger, open_ledger
+from neuropt.searching.ledger_file import LedgerError
+
+disk, whole = sys.argv[1], 0
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=True)
+for room in range(4, 240, 4):
+    path = Path(disk) / f"{room}.sqlite"
+    subprocess.run(["mount", "-o", f"remount,size={room}k", disk], check=True)
+    try:
+        create_ledger(path).close()
+    except LedgerError as error:
+        assert "go on with --resume" in str(error) or "may be written" in str(error), error
+    whole += path.exists()
+    subprocess.run(["mount", "-o", "remount,size=1m", disk], check=True)
+    (open_ledger(path, read_only=False) if path.exists() else create_ledger(path)).close()
+    for left in Path(disk).iterdir():
+        assert not left.name.endswith((".new", ".new-wal", ".new-shm")), (room, left)
+        left.unlink()
+assert 5 < whole < 55
+"""
+APART = ["unshare", "--user", "--map-root-user", "--mount"]
+
+
+@pytest.mark.skipif(
+    subprocess.run([*APART, "true"], check=False, capture_output=True).returncode if shutil.which("unshare") else True,
+    reason="no disk of one's own can be made here",
+)
+def test_a_ledger_is_made_whole_or_not_at_all_on_a_disk_of_any_size(tmp_path: Path) -> None:
+    code = [*APART, sys.executable, "-c", ROOM, str(tmp_path)]
+    subprocess.run(code, check=True, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)})
 
 
 # -- folders ---------------------------------------------------------------------------------------------------------------------
