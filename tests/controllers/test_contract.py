@@ -351,7 +351,7 @@ def test_memory_is_flat_over_50_000_rules(name: str) -> None:
         }  # a tree that repeats good strings, as here, takes longer to fill the preset's 20,000
     if isinstance(settings, TRPOSettings):
         overrides = {**large, "iterations": 1}
-    space = SmallSpace(groups=4, operands=16, unary=11, binary=5)
+    space = SmallSpace(groups=2, operands=16, unary=11, binary=5)
     controller = create_controller(name, space, 1, {"max_outstanding": 1_000, **overrides})
     tell_of(controller, 25_000, together=100)
     state, peak = saved_bytes(controller), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

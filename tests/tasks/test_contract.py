@@ -146,7 +146,7 @@ def test_a_tuned_optimizer_reaches_the_target(task: Task) -> None:
     executor = InProcessExecutor(task, data)
 
     def reaches(name: str, schedule: str) -> bool:
-        protocol = Protocol((1, 2), (11, 12, 13, 14, 15), schedules=(schedule,))
+        protocol = Protocol((1,), (11, 12, 13, 14, 15), schedules=(schedule,))
         (study,) = run_protocol([named(name)], task, data, executor, protocol)
         validation = study.row(task, protocol).validation
         return validation is not None and task.reaches(validation.median)
