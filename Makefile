@@ -11,7 +11,7 @@ CODE := search_space controllers neuropt tests
 # new folder is in one of them by itself; in `make test-all`, each begins with slow tests: `two` with those of SLOW_TWO, `one` with all others.
 # Whatever starts Ray is in tests/searching, so in `two` alone: two Rays beside each other on two cores hung once, in a worker that waited for
 # what the driver had put into Ray's memory.
-ONE := $(addprefix tests/,compiling controllers exporting optimizers project search_space statistics)
+ONE := $(addprefix tests/,comparing compiling controllers exporting optimizers project search_space statistics)
 SLOW_TWO := $(addprefix tests/,reporting searching)
 SIDE_BY_SIDE := --no-print-directory --jobs 2 --keep-going --output-sync=target
 
