@@ -16,6 +16,7 @@ from typing import Any
 from neuropt.evaluating.code_hash import CODE
 from neuropt.evaluating.config import EvaluationConfig, read_fields
 from neuropt.evaluating.contenders import find_contender
+from neuropt.evaluating.evaluation import Evaluation
 from neuropt.evaluating.ladders import Ladder
 from neuropt.evaluating.measure import five_digits
 from neuropt.evaluating.protocol import Protocol, Study
@@ -51,44 +52,71 @@ class BaselineError(ValueError):
 # -- writing -----------------------------------------------------------------------------------------------------------------------
 
 
-def write_baselines(
-    folder: Path,
-    studies: Sequence[tuple[Task, Sequence[Study]]],
-    config: EvaluationConfig,
-    facts: Mapping[str, str],
-    costs: Mapping[tuple[str, str], Mapping[str, Any]],
-) -> list[Path]:
-    """Write the archive of an evaluation: optimizers with a name, which anybody can look up, and no found rules.
+def write_baselines(folder: Path, evaluations: Sequence[Evaluation]) -> list[Path]:
+    """Write the archive of evaluations of one protocol: optimizers with a name, which anybody can look up, and no found rules.
 
     Returns:
         the files, one a task and the protocol.
 
     Raises:
-        BaselineError: facts without the hash of the code that a task was trained with.
+        BaselineError: facts without the hash of the code that a task was trained with, evaluations that differ in protocol, tasks or
+            facts, or an optimizer in two of them.
     """
-    for task, _ in studies:
-        if f"{task.name} {CODE}" not in facts:
+    first = evaluations[0]
+    for other in evaluations[1:]:
+        _check_alike(first, other)
+    for task in first.tasks:
+        if f"{task.name} {CODE}" not in first.facts:
             raise BaselineError(
                 f"nobody recorded the code that {task.name} was trained with, so no archive can be made of it"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    fixed = {name: value for name, value in asdict(config).items() if name in SHARED and value is not None}
-    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in fixed.items())
+    text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in _fixed(first).items() if value is not None)
     comment = "# How the archive beside this file was trained; `neuropt evaluate RULE --baselines DIR` follows it.\n\n"
     written = [folder / PROTOCOL]
     written[0].write_text(comment + text, encoding="utf-8")
-    for task, found in studies:
-        named = [study for study in found if study.contender.optimizer is not None and study.failure is None]
-        own = {o: dict(cost) for (t, o), cost in costs.items() if t == task.name}
+    for task in first.tasks:
+        studies = [study for found in evaluations for study in _named(found, task)]
+        costs = {o: dict(cost) for found in evaluations for (t, o), cost in found.costs.items() if t == task.name}
         content = {
             "schema": SCHEMA,
-            "key": _key(task, facts),
-            "costs": {s.contender.name: own[s.contender.name] for s in named if s.contender.name in own},
-            "studies": [_study(study) for study in named],
+            "key": _key(task, first.facts),
+            "costs": {s.contender.name: costs[s.contender.name] for s in studies if s.contender.name in costs},
+            "studies": [_study(study) for study in studies],
         }
         written.append(folder / f"{task.name}.json")
         written[-1].write_text(json.dumps(content, separators=(",", ":"), allow_nan=True) + "\n", encoding="utf-8")
     return written
+
+
+def _check_alike(one: Evaluation, other: Evaluation) -> None:
+    """Raise a BaselineError where one archive cannot hold both."""
+    tasks = {task.name for task in one.tasks} ^ {task.name for task in other.tasks}
+    if tasks:
+        raise BaselineError(f"only one of the evaluations has the tasks {', '.join(sorted(tasks))}")
+    here, there = _fixed(one) | dict(one.facts), _fixed(other) | dict(other.facts)
+    for name in here | there:  # the protocol first, since facts may differ on its account
+        if here.get(name) != there.get(name):
+            raise BaselineError(
+                f"{name} is {here.get(name)} in one evaluation and {there.get(name)} in another; archive each by itself"
+            )
+    twice = _names(one) & _names(other)
+    if twice:
+        raise BaselineError(f"two evaluations hold {', '.join(sorted(twice))}; an archive has every optimizer once")
+
+
+def _fixed(found: Evaluation) -> dict[str, Any]:
+    return {name: value for name, value in asdict(found.config).items() if name in SHARED}
+
+
+def _named(found: Evaluation, task: Task) -> list[Study]:
+    """Return the studies on a task that an archive can hold."""
+    of_task = [study for other, studies in found.studies for study in studies if other.name == task.name]
+    return [study for study in of_task if study.contender.optimizer is not None and study.failure is None]
+
+
+def _names(found: Evaluation) -> set[str]:
+    return {study.contender.name for task in found.tasks for study in _named(found, task)}
 
 
 def _key(task: Task, facts: Mapping[str, str]) -> dict[str, str]:

@@ -130,6 +130,7 @@ class Summary:
         if len(tasks) < LEAST_TASKS:
             return None
         costs = [[self._steps(entry, self.targets[task]) for entry in self.of(task)] for task in tasks]
+        missed = sum(math.isinf(min(row)) for row in costs)
         shares = performance_profile(costs, TAUS)
         return {
             "tau": list(TAUS),
@@ -139,7 +140,7 @@ class Summary:
             ],
             "tasks": len(tasks),
             "words": f"The share of n = {len(tasks)} tasks on which the median of the steps to the target is at most tau times that of "
-            "the fastest entry; a miss is infinite.",
+            f"the fastest entry; a miss is infinite{f', and on {missed} of them every entry missed it' if missed else ''}.",
         }
 
     def _steps(self, entry: Entry, target: Target | None) -> float:
@@ -148,7 +149,7 @@ class Summary:
         steps = sorted(entry.steps_to(target.value, self.config.consecutive))
         return max(
             1.0, steps[len(steps) // 2]
-        )  # the upper median, so that half of the seeds suffice and no miss is averaged
+        )  # the upper median: no miss is averaged, more than half of the seeds must reach it
 
     def budgets(self) -> list[Json]:
         """Return the expected best of k trials of every entry, in the task's metric."""
@@ -187,9 +188,10 @@ class Summary:
             found.append(head | {"losses": behind + failed, "tasks": tasks, "impossible": impossible, "failed": failed})
         return found
 
-    def _families(self) -> str:
-        """Return of how many families the tasks are that are evidence: those of one family are no independent evidence."""
-        count = len({task.family for task in self.tasks if task.name in self.evidence})
+    def _families(self, key: Key) -> str:
+        """Return of how many families the tasks are that an entry was counted on: those of one family are no independent evidence."""
+        counted = {*self.against[key], *self._failed(key)} & {*self.evidence}
+        count = len({task.family for task in self.tasks if task.name in counted})
         return f"{count} famil{'y' if count == 1 else 'ies'}"
 
     def claims(self) -> list[str]:
@@ -205,7 +207,7 @@ class Summary:
                 found.append(self.against[key][task].words(label(key), other, task) + ".")
                 continue
             found.append(
-                f"{label(key)} against {other}, n = {counts['tasks']} tasks that are evidence, of {self._families()}, "
+                f"{label(key)} against {other}, n = {counts['tasks']} tasks that are evidence, of {self._families(key)}, "
                 f"{self.config.seeds} seeds each: ahead on {counts['wins']}, behind on {counts['losses']}, "
                 f"no difference shown on {counts['ties']}{_unable(counts['impossible'])}{_lost(self._failed(key))}."
             )

@@ -50,10 +50,13 @@ def read_evaluation(folder: Path) -> EvaluationData:
         raise ValueError(
             f"{folder / SUMMARY} is damaged: a row is of task {strange[0]!r:.60}, which is not among its tasks"
         )
+    children = _csv(folder / CHILDREN, _child)
+    if not children and any(row.n for row in values["rows"]):
+        raise ValueError(f"{folder / CHILDREN} is damaged, or not of an evaluation: it holds no child")
     return EvaluationData(
         folder=folder,
         command=str(provenance.get("command", "")),
-        children=_csv(folder / CHILDREN, _child),
+        children=children,
         curves=_csv(folder / CURVES, _point) if (folder / CURVES).is_file() else (),
         traces=_csv(folder / TRACES, _step) if (folder / TRACES).is_file() else None,
         **values,
@@ -148,6 +151,7 @@ def _summary(summary: Mapping[str, Any]) -> dict[str, Any]:
             for e in ranks.get("entries", ())
         ),
         "critical_difference": _number(ranks.get("critical_difference")),
+        "rank_p": _number(ranks.get("p")),
         "rank_words": _text(ranks.get("words")),
         "tau": tuple(_known(_number(tau), "tau") for tau in profile.get("tau", ())),
         "profile": tuple(
@@ -226,7 +230,8 @@ def _against(against: Mapping[str, Any] | None) -> Against | None:
     difference = Middle(_number(against["difference"]), low=_number(against["low"]), high=_number(against["high"]))
     seeds = _whole(against["wins"]), _whole(against["ties"]), _whole(against["losses"])
     improvement, p = _number(against["improvement"]), _number(against["p_holm"])
-    return Against(str(against["reference"]), *seeds, difference, improvement, p, _text(against["words"]))
+    reference = str(against["reference"]), _text(against.get("reference_schedule"))
+    return Against(*reference, *seeds, difference, improvement, p, _text(against["words"]))
 
 
 def _grafting(grafting: Mapping[str, Any] | None) -> Mapping[str, Any] | None:

@@ -70,7 +70,7 @@ def curves_figure(data: EvaluationData) -> Figure | None:
         title="Learning curves",
         sentence=f"Validation metric along training at the tuned learning rate: medians over n = {n} report seeds, bands are "
         "quartiles. A child that "
-        "diverged counts as the task's worst value from there on. Seconds are an entry's mean training time of a step, "
+        "diverged counts as the task's worst value from there on. Seconds are an entry's median time of a training step, "
         "evaluation left out. "
         f"The {SHOWN} best ranks are shown at first; the legend switches the others.",
         views=views,

@@ -53,6 +53,7 @@ class Against:
     """An entry beside the reference, paired by seed."""
 
     reference: str
+    reference_schedule: str
     wins: int
     ties: int
     losses: int
@@ -153,6 +154,7 @@ class EvaluationData:
     rows: Sequence[EntryRow]
     ranks: Sequence[tuple[Entry, float, int]]
     critical_difference: float | None
+    rank_p: float | None
     rank_words: str
     tau: Sequence[float]
     profile: Sequence[tuple[Entry, Sequence[float]]]

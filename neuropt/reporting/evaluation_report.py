@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from neuropt.evaluating.against import ALPHA
 from neuropt.reporting.blocks import Block, Command, Fact, Facts, Page, Section, Text
 from neuropt.reporting.evaluation_figures import curves_figure
 from neuropt.reporting.evaluation_records import EvaluationData
@@ -91,7 +94,9 @@ def _highlights(data: EvaluationData, optimizers: list[str]) -> list[Fact]:
     facts.append(Fact("children", f"{len(data.children):,}", "tuning and report"))
     if ranks:
         entry, rank, tasks = ranks[0]
-        facts.append(Fact("first mean rank", f"{rank:.2f}", f"{data.label(entry)}, n = {counted(tasks, 'task')}"))
+        doubt = "; no order of ranks is shown" if data.rank_p is not None and data.rank_p > ALPHA else ""
+        note = f"{data.label(entry)}, n = {counted(tasks, 'task')}{doubt}"
+        facts.append(Fact("first mean rank", f"{rank:.2f}", note))
     return facts
 
 
@@ -102,16 +107,25 @@ def _many(data: EvaluationData) -> bool:
 
 def _claims(data: EvaluationData) -> list[Block]:
     blocks: list[Block] = []
+    shown = data.claims
     if _many(data):
+        shown = _over_all(data)
         said = f"The table of mean ranks says what each entry won and lost; all {len(data.claims)} sentences stand at the end."
-        blocks.append(Text([data.claims[-1], said]))
+        blocks.append(Text([*shown, said]))
     elif data.claims:
         blocks.append(Text(data.claims, points=True))
     else:
         blocks.append(Text(["Nothing is claimed from these data."]))
-    if data.missing:
-        blocks.append(Text([f"No entry is called better here: {'; '.join(data.missing)}."]))
+    lacking = "; ".join(data.missing)
+    if lacking and not any(lacking in claim for claim in shown):
+        blocks.append(Text([f"No entry is called better here: {lacking}."]))
     return blocks
+
+
+def _over_all(data: EvaluationData) -> Sequence[str]:
+    """Return the claims over all tasks: the test of the ranks, and what follows it, who may be called better."""
+    at = data.claims.index(data.rank_words) if data.rank_words in data.claims else -1
+    return data.claims[at:]
 
 
 def _updates(data: EvaluationData) -> list[Block]:

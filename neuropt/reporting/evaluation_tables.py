@@ -30,7 +30,7 @@ def ranks_table(data: EvaluationData) -> Table | None:
         sentence=f"Tasks won / tied / lost against {reference} by p with Holm's correction, paired by seed; a tie is a "
         "difference that is not shown. "
         f"n = {counted(max(tasks for _, _, tasks in data.ranks), 'task')}; tasks and families that a search saw do not count "
-        "for the rules it found.",
+        f"for the rules it found. {_itself(data)}{_budget(data)}",
         columns=(*NAMES[:2], Column("mean rank"), Column("tasks"), Column("won / tied / lost")),
         rows=rows,
     )
@@ -54,7 +54,7 @@ def results_table(data: EvaluationData) -> Table:
         title="Final values",
         sentence="Median [quartiles] of the validation metric at the end of the schedule, over n report seeds, at the tuned "
         "learning rate. Diverged children "
-        "count as the worst. Marked rows are of rules whose search saw the task or its family, which is no evidence.",
+        f"count as the worst. Marked rows are of rules whose search saw the task or its family, which is no evidence. {_budget(data)}",
         columns=columns,
         rows=[[*_names(row, data), *_results(row, measure_of(data.tasks[row.task]))] for row in data.rows],
         marked=frozenset(i for i, row in enumerate(data.rows) if row.seen),
@@ -123,7 +123,7 @@ def against_table(data: EvaluationData) -> Table | None:
         title=f"Beside {data.protocol.get('reference', 'the reference')}",
         sentence="Paired by seed, n in each row: won / tied / lost; the median difference, positive where the optimizer is "
         "ahead, with its 95 % interval; "
-        "the probability of improvement; p of the signed-rank test with Holm's correction over tasks.",
+        f"the probability of improvement; p of the signed-rank test with Holm's correction over tasks. {_itself(data)}{_budget(data)}",
         columns=(
             *_named(data)[0],
             Column("won / tied / lost", meaning="seeds"),
@@ -172,7 +172,7 @@ def tuning_table(data: EvaluationData) -> Table:
     return Table(
         name="tuning",
         title="Tuned values, and the default",
-        sentence=f"Every entry had the same number of trials on n = {_seeds(data, 'tune_seeds')} tuning seeds. The basin is "
+        sentence=f"{_budget(data)} The basin is "
         "the factor between the ends of the "
         f"unbroken stretch of learning rates within 1 % of the best. Tuned and default are final medians over report seeds.{edges}",
         columns=(
@@ -212,7 +212,9 @@ def cost_table(data: EvaluationData) -> Table:
         title="How soon, and at what cost",
         sentence=f"A target counts as reached from {data.protocol.get('consecutive', 'several')} consecutive evaluations on; "
         "a miss is infinite. n is beside each count. "
-        "Microseconds are of the optimizer's own step, measured alone; bytes are what it keeps for a parameter.",
+        "Seconds to it are steps to it times seconds a step. "
+        "Microseconds are of the optimizer's own step, measured alone; bytes are what it keeps for a parameter. "
+        f"{_budget(data)}",
         columns=(
             *_named(data)[0],
             Column("target"),
@@ -221,7 +223,7 @@ def cost_table(data: EvaluationData) -> Table:
             Column("seconds to it"),
             Column("µs a step"),
             Column("bytes a parameter"),
-            Column("seconds a step", meaning="of training"),
+            Column("seconds a step", meaning="median of a whole training step, measured alone"),
             Column("steps"),
             Column("gradients", meaning="examples whose gradient was computed"),
         ),
@@ -230,6 +232,18 @@ def cost_table(data: EvaluationData) -> Table:
     )
 
 
-def _seeds(data: EvaluationData, which: str) -> int:
-    seeds = data.protocol.get(which)
-    return len(seeds) if isinstance(seeds, list) else 0
+def _budget(data: EvaluationData) -> str:
+    """Say what tuning was given, which stands with every table."""
+    seeds = data.protocol.get("tune_seeds")
+    n = len(seeds) if isinstance(seeds, list) else 0
+    trials = sorted({row.trials for row in data.rows if not row.failure})
+    return f"Every entry was tuned with {' or '.join(map(str, trials)) or 0} trials on n = {counted(n, 'tuning seed')}."
+
+
+def _itself(data: EvaluationData) -> str:
+    """Say what the reference under other schedules is compared with."""
+    for row in data.rows:
+        against = row.against
+        if against is not None and against.reference == row.optimizer:
+            return f"{row.optimizer} itself is compared with {row.optimizer} under {against.reference_schedule}. "
+    return ""

@@ -113,11 +113,20 @@ def _legend(task: Json, rows: Sequence[Json], summary: Json, wide: bool) -> str:
     said = (
         f"validation median over n = {n} fresh seeds; {interval}. Budget of tuning: {' or '.join(map(str, counts)) or 0} trials of "
         f"{len(protocol['tune_seeds'])} other seeds each. default lr: the same seeds, untuned. ahead: probability of improvement on "
-        f"{protocol['reference']}, p: signed ranks, Holm over tasks. div.: diverged, counted as the worst."
+        f"{protocol['reference']}{_itself(rows)}, p: signed ranks, Holm over tasks. div.: diverged, counted as the worst."
     )
     if wide and task["target"] is not None:
         said += f" target: seeds that came to {task['metric']} {task['target']:.4g} ({task['target_from']}), and their median step."
     return said
+
+
+def _itself(rows: Sequence[Json]) -> str:
+    """Say what the reference under other schedules is compared with."""
+    for row in rows:
+        against = row["against"]
+        if against is not None and against["reference"] == row["optimizer"]:
+            return f" (of {row['optimizer']} itself: on it under {against['reference_schedule']})"
+    return ""
 
 
 def _marks(rows: Sequence[Json]) -> list[str]:

@@ -11,6 +11,7 @@ import gzip
 import hashlib
 import json
 import math
+import re
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -25,6 +26,8 @@ from neuropt.reporting.blocks import Figure, Page, Section
 GENERATOR = '<meta name="generator" content="neuropt'
 """By which a report is known as ours."""
 _OURS = ("hovertemplate",)  # texts in which plotly's own tags are meant
+_TURNING = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_TURNING_ESCAPED = re.compile(r"\\u(?:061c|200[ef]|202[a-e]|206[6-9])")  # the same in JSON
 
 
 def render_page(page: Page, live: str | None = None) -> str:
@@ -41,13 +44,19 @@ def render_page(page: Page, live: str | None = None) -> str:
         policy += "; connect-src 'self'"
     values: dict[str, object] = {"version": neuropt.__version__, "policy": policy, "live": live}
     values |= {"style": Markup(_text("page.css")), "script": Markup(ours), "plotly": Markup(_packed())}
-    return _environment().get_template("page.html").render(page=page, main=render_main(page), **values)
+    return _upright(_environment().get_template("page.html").render(page=page, main=render_main(page), **values))
 
 
 def render_main(page: Page) -> Markup:
     """Return what changes while a search goes on: everything below the head of the page."""
     sections = [section for section in page.sections if section.blocks]
-    return Markup(_environment().get_template("main.html").render(page=page, sections=sections, data=_data(sections)))
+    text = _environment().get_template("main.html").render(page=page, sections=sections, data=_data(sections))
+    return Markup(_upright(text))
+
+
+def _upright(text: str) -> str:
+    """Return text without marks that turn the direction of writing: one in a name would turn the sentence around it."""
+    return _TURNING.sub("\ufffd", text)
 
 
 def _data(sections: list[Section]) -> Markup:
@@ -58,6 +67,7 @@ def _data(sections: list[Section]) -> Markup:
         for block in blocks
     }
     text = json.dumps(figures, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = _TURNING_ESCAPED.sub(r"\\ufffd", text)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 

@@ -151,5 +151,6 @@ FASHION_MNIST_LENET = Task(
     batch_size=128,
     steps=200,
     halving=((25, 4), (75, 2)),
+    target=0.82,  # adam 0.8255, sgd 0.7292, of a smaller tuning (docs/tasks.md)
     download="Fashion-MNIST, 31 MB",
 )

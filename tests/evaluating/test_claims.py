@@ -293,6 +293,22 @@ def test_one_task_makes_no_rank_and_no_profile() -> None:
     assert two["ranks"]["tasks"] == two["profile"]["tasks"] == 2
 
 
+def test_families_are_those_of_the_tasks_that_were_counted() -> None:
+    found = complete()
+    broken = [
+        replace(s, failure="no", report=()) if s.contender.name in ("mine", "rmsprop") else s
+        for s in found[HELD_OUT[0]]
+    ]
+    content = summary(found | {HELD_OUT[0]: broken}).content({})
+    (claim,) = [claim for claim in content["claims"] if claim.startswith("mine against rmsprop, ")]
+    assert "n = 5 tasks that are evidence, of 5 families" in claim, "neither was trained on the sixth"
+
+
+def test_a_profile_says_on_how_many_tasks_every_entry_missed_the_target() -> None:
+    said = summary({name: complete()[name] for name in HELD_OUT}).content({})["profile"]["words"]
+    assert said.endswith("a miss is infinite, and on 6 of them every entry missed it."), "these children have no curves"
+
+
 def test_what_counts_is_the_end_and_not_the_best_on_the_way() -> None:
     passing = study("adam", LOW)
     passing.report = tuple(child(value, seed, (0.1, 0.99, value)) for value, seed in zip(LOW, SEEDS, strict=True))

@@ -96,3 +96,10 @@ def test_pairs_are_a_table_of_magnitudes_and_directions() -> None:
     assert lines[start].split()[-6:] == list(MEMBERS)
     assert lines[start + 6].split() == ["yogi", *["3.5"] * 6], "the best six of 36 places"
     assert any("rows cluster by magnitude" in line for line in lines)
+
+
+def test_what_the_reference_itself_is_compared_with_is_said() -> None:
+    under = [study("adamw", [value + 0.05 for value in LOW], "linear"), study("sgd", LOW)]
+    text = " ".join(shown([study("adamw", LOW), *under], 160))
+    assert "improvement on adamw under the same schedule (of adamw itself: on it under constant), p: signed" in text
+    assert "itself" not in " ".join(shown(some(), 160))

@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,7 +142,7 @@ def test_what_a_resumed_evaluation_would_not_follow_is_refused(
 def archive(whole: tuple[Path, Evaluation], tmp_path: Path) -> Path:
     """The archive of a finished evaluation."""
     found = whole[1]
-    write_baselines(tmp_path / "archive", found.studies, found.config, found.facts, found.costs)
+    write_baselines(tmp_path / "archive", [found])
     return tmp_path / "archive"
 
 
@@ -162,6 +163,17 @@ def test_an_archived_optimizer_is_the_one_that_was_trained(archive: Path, whole:
     assert found.compare("digits-mlp", "adam", "rmsprop") == whole[1].compare("digits-mlp", "adam", "rmsprop")
     fresh = evaluate(["adam"], baselines=archive)
     assert len(fresh.rows) == 3, "one that is trained anew takes the place of the archived one"
+
+
+def test_an_archive_holds_several_evaluations_of_one_protocol(whole: tuple[Path, Evaluation], tmp_path: Path) -> None:
+    config = {"tasks": ["digits-mlp"], **SMALL}
+    write_baselines(tmp_path / "both", [whole[1], evaluate(["sgd"], **config)])
+    found = evaluate(["g * sign(m)"], baselines=tmp_path / "both")
+    assert {row.optimizer for row in found.rows} == {"g * sign(m)", "adam", "adabound", "rmsprop", "sgd"}
+    with pytest.raises(BaselineError, match="two evaluations hold adam; an archive has every optimizer once"):
+        write_baselines(tmp_path / "twice", [whole[1], evaluate(["adam"], **config)])
+    with pytest.raises(BaselineError, match="seeds is 3 in one evaluation and 4 in another"):
+        write_baselines(tmp_path / "seeds", [whole[1], evaluate(["sgd"], **config | {"seeds": 4})])
 
 
 @pytest.mark.parametrize(
@@ -204,7 +216,7 @@ def test_no_archive_is_made_of_children_of_unknown_code(whole: tuple[Path, Evalu
     found = whole[1]
     facts = {name: value for name, value in found.facts.items() if not name.endswith("code_sha256")}
     with pytest.raises(BaselineError, match="nobody recorded the code that digits-mlp was trained with"):
-        write_baselines(tmp_path / "archive", found.studies, found.config, facts, found.costs)
+        write_baselines(tmp_path / "archive", [replace(found, facts=facts)])
     assert not (tmp_path / "archive").exists()
 
 
@@ -233,8 +245,7 @@ def test_the_script_that_writes_the_archive_says_what_it_cannot_know(
         connection.execute("UPDATE environments SET facts = ?", (json.dumps(old),))
     archived = run_script(monkeypatch, str(folder), "--to", str(to))
     assert archived == 2
-    assert "nobody recorded the code" in (said := capsys.readouterr().err)
-    assert "whether the code here trains alike, give --again" in said
+    assert "whether the code here trains alike, give --again" in capsys.readouterr().err
     assert run_script(monkeypatch, str(folder), "--to", str(to), "--again", "1") == 0
     assert "digits-mlp: 1 of 1 works trained again are the same" in capsys.readouterr().out
     assert len(evaluate(["g * sign(m)"], baselines=to).rows) == 4

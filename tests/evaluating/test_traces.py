@@ -260,7 +260,7 @@ def test_a_damaged_trace_is_one_clear_line(whole: tuple[Path, Evaluation], tmp_p
 
 def test_what_comes_from_an_archive_has_no_trace(whole: tuple[Path, Evaluation], tmp_path: Path) -> None:
     found = whole[1]
-    write_baselines(tmp_path / "archive", found.studies, found.config, found.facts, found.costs)
+    write_baselines(tmp_path / "archive", [found])
     again = evaluate(["g * 3"], baselines=tmp_path / "archive")
     ((_, traces),) = again.traces
     assert {trace.optimizer for trace in traces} == {"g * 3"}

@@ -5,9 +5,11 @@ Needs playwright and a Chromium on the PATH (Debian: the package `chromium`); sk
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -160,6 +162,60 @@ def test_dark_is_dark_and_light_is_light(browser: Browser, report: Path) -> None
             is_dark = not is_dark
         assert wrong == []
         page.context.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_numbers_in_a_heat_map_can_be_read(browser: Browser, evaluation: Written, tmp_path: Path, scheme: str) -> None:
+    summary = evaluation.folder / "summary.json"
+    folder = tmp_path / "shades"
+    shutil.copytree(evaluation.folder, folder)
+    content = json.loads(summary.read_text(encoding="utf-8"))
+    for i, row in enumerate(row for row in content["rows"] if row["task"] == "digits-conv"):
+        row["median"] = 0.5 + i / 10  # every shade between the ends
+    (folder / "summary.json").write_text(json.dumps(content), encoding="utf-8")
+    page, wrong = opened(browser, write_report(folder).as_uri(), color_scheme=scheme)
+    plot = page.locator(".plot[data-figure='schedules']")
+    scale, cells = plot.evaluate("p => [p.data[0].colorscale, p.data[0].z.flat()]")
+    texts = plot.locator(".heatmaplayer text")
+    inks = texts.evaluate_all("all => all.map(text => [text.textContent, getComputedStyle(text).fill])")
+    assert len(inks) == len(cells) == 6
+    for text, ink in inks:
+        place = (float(text) - min(cells)) / (max(cells) - min(cells))
+        assert contrast(rgb(ink), shade(scale, place)) >= 3.0, (
+            text,
+            ink,
+        )  # the least that WCAG 2 asks of large letters and of parts of a figure
+    assert wrong == []
+    page.context.close()
+
+
+def rgb(colour: str) -> list[float]:
+    """Parts of an opaque colour, as a browser writes it or in hexadecimal."""
+    if colour.startswith("#"):
+        return [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+    assert colour.startswith("rgb("), f"{colour} is not opaque, so nobody knows how light it looks"
+    return [float(part) for part in re.findall(r"\d+", colour)]
+
+
+def shade(scale: list[Any], place: float) -> list[float]:
+    """The colour at a place of a scale, between two of its stops."""
+    for (low, one), (high, other) in pairwise(scale):
+        if place <= high + 1e-9:
+            share = (place - low) / (high - low)
+            return [x + share * (y - x) for x, y in zip(rgb(one), rgb(other), strict=True)]
+    raise AssertionError(place)
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """The contrast ratio of WCAG 2, from 1 to 21."""
+
+    def luminance(parts: list[float]) -> float:
+        linear = [p / 255 / 12.92 if p / 255 <= 0.04045 else ((p / 255 + 0.055) / 1.055) ** 2.4 for p in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
 
 
 @pytest.mark.slow

@@ -140,6 +140,8 @@ def test_a_damaged_evaluation_is_refused_in_one_line(
         ("summary.json", b"\xff\xfe"),
         ("children.csv", b"a,b\n1,2\n"),
         ("children.csv", b"\x00\xff"),
+        ("children.csv", b""),
+        ("children.csv", b"task,optimizer,schedule,phase,trial,learning_rate,diverged,final\n"),
         ("curves.csv", b"task,optimizer,schedule,phase,seed,step,value\nt,o,s,report,x,1,2\n"),
         ("traces.csv", b"task,optimizer,schedule,seed,step,update_norm,cosine\nt,o,s,x,1,2,1\n"),
         ("provenance.json", b"no"),

@@ -192,6 +192,47 @@ def test_many_claims_stand_at_the_end_and_the_one_over_all_tasks_first(tmp_path:
     assert list(last.sentences) == claims
 
 
+def test_of_many_claims_the_ranks_and_every_verdict_stand_first(tmp_path: Path) -> None:
+    written = write_evaluation(tmp_path / "verdicts")
+    lacking = written.summary["better"]["missing"][0]
+    overall = ["n = 2 tasks", f'Whether x is "better" is not said; missing: {lacking}.', "y is not shown to be better"]
+    claims = [f"entry {i} is not shown to differ (n = 8)" for i in range(12)] + overall
+    assert written.summary["ranks"]["words"] == overall[0]
+    (written.folder / "summary.json").write_text(json.dumps(written.summary | {"claims": claims}), encoding="utf-8")
+    blocks = {section.name: section for section in page_of(written.folder).sections}["claims"].blocks
+    sentences = [sentence for block in blocks if isinstance(block, Text) for sentence in block.sentences]
+    assert sentences[:3] == overall
+    assert sum(lacking in sentence for sentence in sentences) == 1, "what is missing is said once"
+
+
+@pytest.mark.parametrize(("p", "is_doubted"), [(0.6, True), (0.01, False)])
+def test_who_is_first_is_no_headline_where_no_order_is_shown(tmp_path: Path, p: float, is_doubted: bool) -> None:
+    written = write_evaluation(tmp_path / "first")
+    written.summary["ranks"]["p"] = p
+    (written.folder / "summary.json").write_text(json.dumps(written.summary), encoding="utf-8")
+    (first,) = [fact for fact in page_of(written.folder).highlights if fact.label == "first mean rank"]
+    assert ("no order of ranks is shown" in first.note) is is_doubted
+
+
+def test_the_budget_of_tuning_stands_with_every_table(page: Page) -> None:
+    found = {b.name: b.sentence for section in page.sections for b in section.blocks if isinstance(b, Table)}
+    assert set(found) == {"ranks", "results", "against", "tuning", "cost"}
+    for sentence in found.values():
+        assert "Every entry was tuned with 5 trials on n = 3 tuning seeds." in sentence
+
+
+def test_what_the_reference_itself_is_compared_with_is_said(page: Page, tmp_path: Path) -> None:
+    assert "itself" not in table(page, "against").sentence
+    written = write_evaluation(tmp_path / "itself")
+    row = next(r for r in written.summary["rows"] if (r["optimizer"], r["schedule"]) == ("adamw", "cosine"))
+    lion = next(r for r in written.summary["rows"] if r["optimizer"] == "lion")
+    row["against"] = lion["against"] | {"reference": "adamw", "reference_schedule": "constant"}
+    (written.folder / "summary.json").write_text(json.dumps(written.summary), encoding="utf-8")
+    for name in ("against", "ranks"):
+        sentence = table(page_of(written.folder), name).sentence
+        assert "adamw itself is compared with adamw under constant." in sentence
+
+
 def test_one_schedule_and_one_task_need_no_column_and_no_heat_map(tmp_path: Path) -> None:
     written = write_evaluation(tmp_path / "one", schedules=("constant",))
     summary = written.summary

@@ -100,6 +100,16 @@ def test_any_text_leaves_the_elements_of_a_page_as_they_are(text: str) -> None:
     assert [tag for tag, _ in Parsed(str(render_main(page_with(text)))).tags if tag != "code"] == expected
 
 
+def test_no_name_turns_the_writing_around_it() -> None:
+    marks = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    page = render_page(page_with(f"rule {marks} of"))
+    shown = "rule " + 12 * "\ufffd" + " of"
+    assert not set(marks) & set(page)
+    assert not [mark for mark in marks if f"\\u{ord(mark):04x}" in page]
+    assert Parsed(page).figures()["f"][0]["choice"] == [shown], "picked by what the page shows"
+    assert f"<option>{shown}</option>" in page
+
+
 def test_data_in_a_script_cannot_end_it() -> None:
     text = str(render_main(page_with("</script><!--<script>")))
     data = re.search(r'<script type="application/json" id="figures">(.*?)</script>', text, re.DOTALL)

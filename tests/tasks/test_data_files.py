@@ -266,9 +266,10 @@ def test_downloads_are_checked_and_cached_and_mirrors_tried(home: tuple[Path, st
 @pytest.mark.parametrize(
     ("name", "sha256"),
     [
-        # pixels and labels of the official files, in the shipped split
+        # pixels and labels of the official files, in the shipped split; Fashion-MNIST's as Debian's dataset-fashion-mnist has them
         ("mnist-mlp", "137b57fe700a75be29098a50064ea20d97311cf528ca4bce668624e9012c7108"),
         ("mnist-lenet", "49033d3642ce03442d2d2bcc360670f60ed384ce9f5fa8748c986e223dc3be2d"),
+        ("fashion-mnist-lenet", "05659d223e88049ca46b0a09721c49a4d919c3875d14cdce6f19df01d3edeb6d"),
         ("cifar10-convnet", None),  # the copy at hand may be compressed, so its hash is its own
     ],
 )

@@ -27,11 +27,17 @@
     return `rgba(${n >> 16},${(n >> 8) & 255},${n & 255},${opacity})`;
   }
 
+  // opaque, since plotly chooses the colour of a cell's text by that of the cell
+  function between(one, other, share) {
+    const parts = (hex) => [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)), far = parts(other);
+    return `rgb(${parts(one).map((x, i) => Math.round(x + share * (far[i] - x)))})`;
+  }
+
   // "@1" is the first colour of the palette, "@ink/0.2" the text's at an opacity, "@scale" a scale from the paper to the first colour
   function coloured(value) {
     if (typeof value === "string" && value[0] === "@") {
       const [name, opacity] = value.slice(1).split("/");
-      if (name === "scale") return [[0, variable("--raised")], [0.35, mixed(variable("--c1"), 0.35)], [1, variable("--c1")]];
+      if (name === "scale") return [[0, variable("--raised")], [0.35, between(variable("--raised"), variable("--c1"), 0.35)], [1, variable("--c1")]];
       const hex = variable(/^\d$/.test(name) ? "--c" + name : "--" + name);
       return opacity ? mixed(hex, opacity) : hex;
     }
