@@ -12,12 +12,15 @@ What the docstrings say is not changed; Markdown would run lines together, and t
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import griffe
 
+TYPESET = "neuropt.optimizers."
+"""Whose equations are mathematics alone, which docs/site/formulas.py typesets; those of others hold code too."""
 EQUATION = re.compile(r"[A-Za-z][\w' ,()^|*/.{}-]{0,40}(=|<-) ")
 SECTION = re.compile(r"(?P<title>[A-Z][a-z]+):\n(?=    )")
 NAMES = re.compile(r"    (\w+(?:, \w+)+): ")
@@ -30,7 +33,8 @@ class Docstrings(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, loader: griffe.GriffeLoader, **kwargs: Any) -> None:
         """Called by griffe for each module, class, function and attribute."""
         if obj.docstring is not None:
-            obj.docstring.value = rewritten(with_fields(obj.docstring.value, fields_of(obj)), parameters_of(obj))
+            text = with_fields(obj.docstring.value, fields_of(obj))
+            obj.docstring.value = rewritten(text, parameters_of(obj), typeset=obj.path.startswith(TYPESET))
 
 
 def parameters_of(obj: griffe.Object) -> list[str]:
@@ -70,7 +74,7 @@ def with_fields(text: str, fields: Mapping[str, str]) -> str:
     return "\n\n".join([*paragraphs[:first], "\n".join(["Args:", *lines]), *paragraphs[first:]])
 
 
-def rewritten(text: str, parameters: list[str]) -> str:
+def rewritten(text: str, parameters: list[str], *, typeset: bool = False) -> str:
     """Return a docstring as Markdown with Google's sections.
 
     >>> print(rewritten("Decay.\\n\\nm = beta m\\nw = w - m\\n\\nArgs:\\n    a, b: numbers.\\n    more: others.", ["a", "b", "**more"]))
@@ -86,10 +90,10 @@ def rewritten(text: str, parameters: list[str]) -> str:
         b: numbers.
         **more: others.
     """
-    return "\n\n".join(paragraph(one, parameters) for one in re.split(r"\n[ ]*\n", text))
+    return "\n\n".join(paragraph(one, parameters, typeset=typeset) for one in re.split(r"\n[ ]*\n", text))
 
 
-def paragraph(text: str, parameters: list[str]) -> str:
+def paragraph(text: str, parameters: list[str], *, typeset: bool) -> str:
     """Return one paragraph as Markdown."""
     if text.startswith(">>>"):
         return "Examples:\n" + "\n".join(f"    {line}" for line in text.splitlines())
@@ -99,7 +103,7 @@ def paragraph(text: str, parameters: list[str]) -> str:
             body = "\n".join(line for row in body.splitlines() for line in rows(row, parameters))
         return f"{'Examples' if section['title'] == 'Example' else section['title']}:\n{body}"
     if EQUATION.match(text) and not text.endswith("."):
-        return f"```text\n{text}\n```"
+        return f'<pre class="equations">{html.escape(text)}</pre>' if typeset else f"```text\n{text}\n```"
     return LABELLED.sub(r"**\1:** ", text, count=1) if LABELLED.match(text) else text
 
 

@@ -15,7 +15,6 @@ import builtins
 import keyword
 import math
 import operator
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -34,7 +33,6 @@ _ARITHMETIC: dict[str, Callable[[float, float], float]] = {
     "*": operator.mul,
     "/": operator.truediv,
 }
-LINE = 120
 Text = tuple[str, int]
 """Python text and how tightly its outermost operator binds, in the levels of `search_space.primitives`."""
 
@@ -77,7 +75,7 @@ class Language:
         helpers: functions of the language that are functions of the file.
         infinity: Python text of infinity.
         nan: Python text of NaN.
-        indent: spaces in front of an equation.
+        pi: Python text of pi, empty where the library has no name for it.
     """
 
     spellings: Mapping[str, str]
@@ -85,7 +83,7 @@ class Language:
     helpers: tuple[str, ...] = ()
     infinity: str = "np.inf"
     nan: str = "np.nan"
-    indent: int = 8
+    pi: str = "np.pi"
 
 
 class ExpressionText:
@@ -110,23 +108,7 @@ class ExpressionText:
         value = self.constant(expression)
         if value is not None:
             self.constants[name] = value
-        line, indent = f"{self.name(name)} = {text}", " " * self.language.indent
-        if len(indent) + len(line) <= LINE:
-            return line
-        if (call := _split_call(text)) is not None:
-            head, arguments = call
-            inner = [", ".join(arguments)]
-            if len(indent) + 4 + len(inner[0]) > LINE:
-                inner = [f"{argument}," for argument in arguments]
-            return f"\n{indent}    ".join([f"{self.name(name)} = {head}(", *inner]) + f"\n{indent})"
-        return f"\n{indent}    ".join([f"{self.name(name)} = (", *self.terms(expression)]) + f"\n{indent})"
-
-    def terms(self, expression: Expression) -> list[str]:
-        """Return a sum as a line for each of its terms, anything else as one line."""
-        match expression:
-            case Call(("+" | "-") as function, (x, y)) if self.constant(expression) is None:
-                return [*self.terms(x), f"{function} {self.inside(y, SUM + 1)}"]
-        return [self.inside(expression, SUM)]
+        return f"{self.name(name)} = {text}"
 
     def name(self, name: str) -> str:
         return name if name in INPUTS or name == "u" else self.names.of(name)
@@ -154,6 +136,10 @@ class ExpressionText:
 
     def text(self, expression: Expression) -> Text:
         match expression:
+            case Number(math.pi) if self.language.pi:
+                return self.language.pi, ATOM
+            case Number(value) if value == 2 * math.pi and self.language.pi:
+                return f"2 * {self.language.pi}", PRODUCT
             case Number(value):
                 return self.literal(value)
             case Symbol(name):
@@ -174,16 +160,17 @@ class ExpressionText:
     def call(self, function: str, arguments: tuple[Expression, ...], draw: int | None) -> Text:
         level = PRIMITIVES[function].precedence
         match function, arguments:
+            case "neg", (Number(value),):
+                return self.literal(-value)
             case "neg", (x,):
-                return f"-{self.inside(x, ATOM)}", MINUS
+                return f"-{self.inside(x, POWER)}", MINUS
             case "**", (x, y):
-                return power(self.inside(x, ATOM), self.inside(y, POWER)), POWER
+                return f"{self.inside(x, ATOM)} ** {self.inside(y, MINUS)}", POWER
             case "where", (condition, x, y):
                 return self.where(condition, x, y), ATOM
-            case "clip", (x, c) if (
-                self.constant(c) or -1.0
-            ) >= 0 and "clip by a positive number" in self.language.spellings:
-                function = "clip by a positive number"
+            case "clip", (x, c):
+                arguments = (x, c, Call("neg", (c,)))
+                function = "clip by a positive number" if (self.constant(c) or -1.0) > 0 else "clip"
             case "noise", (std,):
                 return f"{self.inside(std, PRODUCT)} * {self.drawn('normal', draw)}", PRODUCT
             case "drop", (x, p):
@@ -237,33 +224,6 @@ class _Argument:
 
     def __format__(self, level: str) -> str:
         return self.writer.inside(self.expression, _LEVELS[level])
-
-
-def _split_call(text: str) -> tuple[str, list[str]] | None:
-    """Return the function and the arguments of text that is one call.
-
-    >>> _split_call("f(a, g(b, c))"), _split_call("f(a) + g(b)")
-    (('f', ['a', 'g(b, c)']), None)
-    """
-    match = re.match(r"([\w.]+)\(", text)
-    if match is None:
-        return None
-    arguments, depth = [""], 0
-    for place, letter in enumerate(text[match.end() :], match.end()):
-        depth += {"(": 1, ")": -1}.get(letter, 0)
-        if depth < 0:
-            return (match[1], [a.strip() for a in arguments]) if place == len(text) - 1 else None
-        if letter == "," and depth == 0:
-            arguments.append("")
-        else:
-            arguments[-1] += letter
-    return None
-
-
-def power(x: str, y: str) -> str:
-    """Write x ** y, without blanks between names and numbers, as ruff does."""
-    is_simple = all(re.fullmatch(r"-?[\w.]+(e-\d+)?", operand) for operand in (x, y))
-    return f"{x}**{y}" if is_simple else f"{x} ** {y}"
 
 
 def _python_agrees(function: str, arguments: list[float | None], value: float) -> bool:

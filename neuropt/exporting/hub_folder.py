@@ -8,13 +8,16 @@ from __future__ import annotations
 from string import Template
 
 from neuropt.exporting.json_file import export_json
-from neuropt.exporting.layout import bracketed, class_name, function_name
+from neuropt.exporting.layout import class_name, formatted, function_name
 from neuropt.exporting.markdown_file import code, formula, hyperparameters, origin
 from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.torch_file import export_torch
 from search_space import Rule
 
-HUBCONF = Template('''"""$name for torch.hub: `torch.hub.load(FOLDER, "$entry", source="local", params=model.parameters())`."""
+HUBCONF = Template('''"""$headline
+
+    torch.hub.load(FOLDER, "$entry", source="local", params=model.parameters())
+"""
 
 from ${entry}_optimizer import $name as _$name
 
@@ -78,7 +81,7 @@ def export_hub(rule: Rule, provenance: Provenance | None = None) -> dict[str, st
     provenance = provenance or Provenance()
     name, entry = class_name(provenance.name), function_name(provenance.name)
     return {
-        "hubconf.py": HUBCONF.substitute(name=name, entry=entry),
+        "hubconf.py": formatted(HUBCONF.substitute(name=name, entry=entry, headline=f"{name} for torch.hub:")),
         f"{entry}_optimizer.py": export_torch(rule, provenance),
         "rule.json": export_json(rule, provenance),
         "README.md": card(rule, provenance),
@@ -96,7 +99,7 @@ def card(rule: Rule, provenance: Provenance) -> str:
         what=f"{'An update rule found by neuropt' if provenance.run else known}, as a torch optimizer.",
         formula=formula(rule),
         hyperparameters=hyperparameters(rule),
-        load=bracketed("optimizer = torch.hub.load(", loading, ")"),
+        load=formatted(f"optimizer = torch.hub.load({', '.join(loading)})").rstrip(),
         evaluation=f"{code(provenance.summary)}." if provenance.summary else "None is recorded with this rule.",
         origin=origin(provenance) or "Nothing is recorded.",
         limits="\n".join(f"- {limit}" for limit in limits(rule, provenance)),

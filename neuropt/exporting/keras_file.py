@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from neuropt.exporting.expression_text import ExpressionText, Language, Names
-from neuropt.exporting.keras_templates import FILE, HELPERS, NEEDED
+from neuropt.exporting.keras_templates import BUILD, FILE, HELPERS, NEEDED
 from neuropt.exporting.layout import (
-    bracketed,
     class_name,
-    each,
     fill,
+    formatted,
     formula,
     function_name,
     headline,
     indented,
     row,
     rows,
+    wrapped,
 )
 from neuropt.exporting.parts import Parts, without_decoupled_decay
 from neuropt.exporting.provenance import Provenance
@@ -38,7 +38,8 @@ OWN_SPELLINGS = {
     "sign": "sign({0})",
     "min": "minimum({0}, {1})",
     "max": "maximum({0}, {1})",
-    "clip": "maximum(minimum({0}, {1}), -{1:atom})",
+    "clip": "maximum(minimum({0}, {1}), {2})",
+    "clip by a positive number": "maximum(minimum({0}, {1}), {2})",
     "clamp": "minimum(maximum({0}, {1}), {2})",
     "log_abs": f"ops.log(maximum(ops.abs({{0}}), {LOG_FLOOR!r}))",
     "norm": "norm({0})",
@@ -58,6 +59,7 @@ KERAS = Language(
     helpers=tuple(NEEDED),
     infinity=INFINITY,
     nan='float("nan")',
+    pi="",
 )
 
 
@@ -95,16 +97,18 @@ def export_keras(rule: Rule, provenance: Provenance) -> str:
         *decay,
     ]
     arguments += [f'name="{function_name(provenance.name)}"', "**kwargs"]
-    return fill(
+    use = f"`model.compile(optimizer={name}(learning_rate=...))`, on any backend of Keras 3."
+    source = fill(
         FILE,
         headline=headline(name, provenance),
+        use=wrapped(use),
         name=name,
         helpers=_helpers(parts.writer.helpers),
         formula=formula(rule, 4),
-        signature=bracketed("    def __init__(", arguments, "):"),
-        super=f"        super().__init__({', '.join([*passed, '**kwargs'])})",
+        signature=", ".join(arguments),
+        passed=", ".join([*passed, "**kwargs"]),
         attributes=indented((f"self.{option} = {option}" for option in options), 8),
-        built=indented(parts.built(), 8),
+        build=BUILD.substitute(built=indented(parts.built(), 8)) if parts.remembered else "",
         reads=indented(parts.reads(options), 8),
         equations=indented((line.text for line in parts.lines), 8),
         writes=indented(parts.writes(), 8),
@@ -115,6 +119,7 @@ def export_keras(rule: Rule, provenance: Provenance) -> str:
         parameters=rows(recording.parameters, INFINITY),
         options=", ".join([repr(float(recording.lr)), *[f"decay_steps={DECAY_STEPS}"] * parts.decays]),
     )
+    return formatted(source)
 
 
 def _helpers(functions: Iterable[str]) -> str:
@@ -131,29 +136,24 @@ class _Parts(Parts):
 
     def built(self) -> list[str]:
         """Make the state."""
-        if not self.remembered:
-            return []
         lines = ["self.remembered = []", "for variable in variables:"]
-        lines += ["    dtype = state_dtype(variable)", "    state = {"]
+        lines += ["    dtype, name = state_dtype(variable), variable.name"]
+        lines += ["    shape = variable.shape"] * any(self.kinds[name] == "tensor" for name in self.remembered)
+        lines += ["    state = {"]
         for name, start in self.remembered.items():
-            shape = "variable.shape" if self.kinds[name] == "tensor" else "()"
+            shape = "shape" if self.kinds[name] == "tensor" else "()"
             first = '"zeros"' if start == 0 else f"keras.initializers.Constant({float(start)!r})"
             own = self.name(name)
-            arguments = [shape, first, "dtype", f'name=f"{{variable.name}}_{own}"']
-            made = bracketed(f'{" " * 16}"{own}": self.add_variable(', arguments, "),")
-            lines.append(made.removeprefix(" " * 8))
+            lines.append(f'"{own}": self.add_variable({shape}, {first}, dtype, name=f"{{name}}_{own}"),')
         return [*lines, "    }", "    self.remembered.append(state)"]
 
     def reads(self, options: list[str]) -> list[str]:
         """Read inputs, hyperparameters and state into local names."""
-        inputs = {"g": "gradient", "lr": "learning_rate"} | ({"w": "variable"} if "w" in self.symbols else {})
-        lines = each(list(inputs), f"ops.cast(x, dtype) for x in ({', '.join(inputs.values())})", 8)
-        values = {"T" if name == "decay_steps" else name: f"self.{name}" for name in options}
-        together = each(list(values), f"ops.cast(x, dtype) for x in ({', '.join(values.values())})", 8)
-        if len(values) > 1 and "\n" not in together[0]:
-            lines += together
-        else:
-            lines += [f"{name} = ops.cast({value}, dtype)" for name, value in values.items()]
+        inputs = {"g": "gradient", "lr": "learning_rate", "w": "variable"}
+        needed = self.symbols | {"lr"} | ({"g"} if self.kinds["u"] != "tensor" else set())
+        values = {name: value for name, value in inputs.items() if name in needed}
+        values |= {"T" if name == "decay_steps" else name: f"self.{name}" for name in options}
+        lines = [f"{name} = ops.cast({value}, dtype)" for name, value in values.items()]
         lines += ["t = ops.cast(self.iterations, dtype)"] * ("t" in self.symbols)
         lines += ["remembered = self.remembered[self._get_variable_index(variable)]"] * bool(self.remembered)
         aliased = {e.expression.name for e in self.live if isinstance(e.expression, Previous)}
@@ -171,6 +171,5 @@ class _Parts(Parts):
 
     def config(self, options: list[str]) -> str:
         """Return what makes the optimizer again."""
-        if not options:
-            return "        return super().get_config()"
-        return bracketed("        return super().get_config() | {", [f'"{name}": self.{name}' for name in options], "}")
+        own = ", ".join(f'"{name}": self.{name}' for name in options)
+        return f"super().get_config() | {{{own}}}" if options else "super().get_config()"

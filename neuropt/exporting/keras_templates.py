@@ -6,7 +6,8 @@ from string import Template
 
 FILE = Template('''"""$headline
 
-`model.compile(optimizer=$name(learning_rate=...))`, on any backend of Keras 3. Import this file before loading a model saved with it.
+$use
+Import this file before loading a model saved with it.
 Run this file to replay recorded steps.
 """
 
@@ -15,7 +16,7 @@ from keras import ops
 
 
 def state_dtype(variable):
-    """Return the type to compute and remember in: single precision where a variable has half."""
+    """Return the type to compute and remember in: single precision for half."""
     return "float64" if variable.dtype == "float64" else "float32"
 
 
@@ -26,20 +27,15 @@ class $name(keras.optimizers.Optimizer):
 
 $formula
 
-    g is the gradient, w the parameter, t the steps done before this one, T = decay_steps; prev(x) is x one step ago.
+    g is the gradient, w the parameter, t the steps done before this one,
+    T = decay_steps; prev(x) is x one step ago.
     """
 
-$signature
-$super
+    def __init__($signature):
+        super().__init__($passed)
 $attributes
 
-    def build(self, variables):
-        """Make what each variable remembers."""
-        if self.built:
-            return
-        super().build(variables)
-$built
-
+$build
     def update_step(self, gradient, variable, learning_rate):
         """Update one variable."""
         dtype = state_dtype(variable)
@@ -52,7 +48,7 @@ $writes
 
     def get_config(self):
         """Return the arguments that make this optimizer again."""
-$config
+        return $config
 
 
 START = $start
@@ -62,13 +58,24 @@ PARAMETERS = $parameters
 if __name__ == "__main__":
     w = keras.Variable(START, dtype="float32")
     optimizer = $name($options)
-    for step, (gradient, after) in enumerate(zip(GRADIENTS, PARAMETERS, strict=True), 1):
+    steps = zip(GRADIENTS, PARAMETERS, strict=True)
+    for step, (gradient, after) in enumerate(steps, 1):
         optimizer.apply([ops.convert_to_tensor(gradient, dtype="float32")], [w])
         expected = ops.convert_to_tensor(after, dtype="float32")
-        if not ops.all(ops.isclose(w.value, expected, rtol=1e-3, atol=1e-3, equal_nan=True)):
-            print(f"self-test failed at step {step}: got {ops.convert_to_numpy(w).tolist()}, expected {after}")
+        close = ops.isclose(w.value, expected, rtol=1e-3, atol=1e-3, equal_nan=True)
+        if not ops.all(close):
+            got = ops.convert_to_numpy(w).tolist()
+            print(f"self-test failed at step {step}: got {got}, expected {after}")
             raise SystemExit(1)
     print(f"self-test passed: {len(PARAMETERS)} recorded steps reproduced")
+''')
+
+BUILD = Template('''    def build(self, variables):
+        """Make what each variable remembers."""
+        if self.built:
+            return
+        super().build(variables)
+$built
 ''')
 
 HELPERS = {
@@ -77,11 +84,11 @@ HELPERS = {
     return ops.where(ops.isnan(x), x, ops.sign(x))
 ''',
     "minimum": '''def minimum(x, y):
-    """Return the smaller one, and NaN for NaN; ops.minimum computes in single precision on torch."""
+    """Return the smaller, and NaN for NaN; ops.minimum is single precision on torch."""
     return ops.where(ops.isnan(x) | (x < y), x, y)
 ''',
     "maximum": '''def maximum(x, y):
-    """Return the larger one, and NaN for NaN; ops.maximum computes in single precision on torch."""
+    """Return the larger, and NaN for NaN; ops.maximum is single precision on torch."""
     return ops.where(ops.isnan(x) | (x > y), x, y)
 ''',
     "norm": '''def norm(x):
@@ -100,6 +107,7 @@ NEEDED = {
     "min": ("minimum",),
     "max": ("maximum",),
     "clip": ("minimum", "maximum"),
+    "clip by a positive number": ("minimum", "maximum"),
     "clamp": ("minimum", "maximum"),
     "log_abs": ("maximum",),
     "norm": ("norm",),

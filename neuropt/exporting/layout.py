@@ -1,7 +1,7 @@
-"""Text of exported Python files, laid out as ruff lays it out, and safe whatever a rule or its origin is called.
+"""Text of exported Python files: formatted by ruff, lines of at most 88, and safe whatever a rule or its origin is called.
 
 Rule text and provenance come from outside: they reach a file as escaped ASCII inside docstrings, as numbers, and as names made of
-letters, digits and underscores, never as anything else.
+letters, digits and underscores, never as anything else. ruff leaves docstrings as they are, so theirs are wrapped here.
 """
 
 from __future__ import annotations
@@ -9,14 +9,20 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+import subprocess
+import textwrap
 from collections.abc import Iterable, Sequence
 from string import Template
 
-from neuropt.exporting.expression_text import LINE
+from ruff.__main__ import find_ruff_bin
+
+from neuropt.exporting.expression_text import COMPARISONS
 from neuropt.exporting.provenance import Provenance
 from search_space import Rule
 from search_space.printing import print_number
 
+LINE = 88
+"""What ruff takes a line to be where nobody says otherwise."""
 FALLBACK_NAME = "FoundRule"
 LONGEST_FACT = 2_000
 _MODULES = ("np", "jax", "jnp", "optax", "keras", "ops", "torch", "uniform", "normal", "mix")
@@ -46,6 +52,25 @@ def function_name(name: str | None) -> str:
     return found if found.isidentifier() and not is_taken else "found_rule"
 
 
+def formatted(source: str) -> str:
+    """Return Python source as `ruff format` has it where no settings are.
+
+    Raises:
+        FileNotFoundError: ruff's program is not installed.
+
+    >>> formatted("u = ( sign( g ) )")
+    'u = sign(g)\\n'
+    """
+    try:
+        ruff = find_ruff_bin()
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            "exported Python is formatted by ruff, whose program is missing: pip install ruff"
+        ) from None
+    command = [ruff, "format", "--isolated", "--stdin-filename", "export.py", "-"]
+    return subprocess.run(command, input=source, capture_output=True, encoding="utf-8", check=True).stdout
+
+
 def headline(name: str, provenance: Provenance) -> str:
     """Return what a file says first: whose rule this is, and its facts.
 
@@ -59,8 +84,19 @@ def headline(name: str, provenance: Provenance) -> str:
     origin = "an update rule found by neuropt" if provenance.run else "an update rule"
     if provenance.source:
         origin = f"a known update rule ({escaped(provenance.source)})"
-    facts = [f"    {label + ':':<9} {escaped(fact)}" for label, fact in provenance.lines() if label != "source"]
-    return "\n".join([f"{name}: {origin}.", *([""] if facts else []), *facts])
+    facts = [(f"{label}:", escaped(fact)) for label, fact in provenance.lines() if label != "source"]
+    lines = [wrapped(f"    {label:<9} {fact}", " " * 14) for label, fact in facts]
+    return "\n".join([wrapped(f'"""{name}: {origin}.').removeprefix('"""'), *([""] if facts else []), *lines])
+
+
+def wrapped(text: str, indent: str = "") -> str:
+    """Return a line as lines that fit, broken at blanks; `indent` is in front of all but the first.
+
+    >>> print(wrapped("    u = " + " + ".join(["exp(abs(g))"] * 7), " " * 8))
+        u = exp(abs(g)) + exp(abs(g)) + exp(abs(g)) + exp(abs(g)) + exp(abs(g)) +
+            exp(abs(g)) + exp(abs(g))
+    """
+    return textwrap.fill(text, LINE, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def escaped(text: str) -> str:
@@ -70,9 +106,36 @@ def escaped(text: str) -> str:
 
 
 def formula(rule: Rule, spaces: int) -> str:
-    """Return the equations of a rule, as it was written, for a docstring."""
+    """Return the equations of a rule, as it was written, for a docstring.
+
+    What does not fit goes on four spaces further in, broken where the fewest parentheses are open, after a comma or at the
+    loosest operator.
+
+    >>> from search_space import parse_rule
+    >>> print(formula(parse_rule("exp(abs(g * g + m * m)) * sign(m) * log(abs(g + w)) - tanh(g * m) * sqrt(abs(v + g))"), 4))
+        u = exp(abs(g * g + m * m)) * sign(m) * log(abs(g + w))
+            - tanh(g * m) * sqrt(abs(v + g))
+    """
     text = rule.text if "\n" in rule.text or rule.text.startswith("u = ") else f"u = {rule.text}"
-    return indented(map(escaped, text.split("\n")), spaces)
+    return "\n".join(_broken(" " * spaces + escaped(line), " " * (spaces + 4)) for line in text.split("\n"))
+
+
+def _broken(line: str, indent: str) -> str:
+    """Return an equation as lines that fit, if each of its halves has a blank."""
+    if len(line) <= LINE:
+        return line
+
+    def cost(place: int) -> tuple[int, int, int]:
+        open_before = line.count("(", 0, place) - line.count(")", 0, place)
+        following = line[place + 1 :].partition(" ")[0]
+        loosest = (line[place - 1] == ",", following in ("+", "-"), following in ("*", "/", *COMPARISONS), True)
+        return open_before, loosest.index(True), -place
+
+    places = [place for place in range(LINE // 2, LINE + 1) if line[place] == " "]
+    if not places:
+        return line
+    at = min(places, key=cost)
+    return f"{line[:at]}\n{_broken(indent + line[at + 1 :], indent)}"
 
 
 def fill(template: Template, **parts: str) -> str:
@@ -97,36 +160,9 @@ def indented(lines: Iterable[str], spaces: int) -> str:
     return "\n".join(" " * spaces + line for line in lines)
 
 
-def each(names: Sequence[str], expression: str, spaces: int) -> list[str]:
-    """Return `a, b = (EXPRESSION for name in (...))` in lines as ruff formats it.
-
-    >>> each(["lr", "beta"], "number(group[name]) for name in ('lr', 'beta')", 8)
-    ["lr, beta = (number(group[name]) for name in ('lr', 'beta'))"]
-    """
-    line = f"{', '.join(names)} = ({expression})"
-    if spaces + len(line) <= LINE:
-        return [line]
-    inner, indent = [expression], " " * (spaces + 4)
-    if len(indent) + len(expression) > LINE:
-        head, _, tail = expression.partition(" for ")
-        inner = [head, f"for {tail}"]
-    return [f"{', '.join(names)} = (\n{indent}" + f"\n{indent}".join(inner) + f"\n{' ' * spaces})"]
-
-
-def bracketed(head: str, items: list[str], tail: str) -> str:
-    """Return `head items tail` as ruff formats it: on one line, else arguments on one line of their own, else one item a line."""
-    line, indent = f"{head}{', '.join(items)}{tail}", " " * (len(head) - len(head.lstrip()))
-    if len(line) <= LINE:
-        return line
-    inner = f"{indent}    {', '.join(items)}"
-    if len(inner) > LINE or tail == "}" or head.endswith(" ("):  # a dict or a tuple, not a call
-        inner = "\n".join(f"{indent}    {item}," for item in items)
-    return f"{head}\n{inner}\n{indent}{tail}"
-
-
 def rows(table: Sequence[Sequence[float]], infinity: str) -> str:
-    """Return a table of numbers as nested lists, a row a line; NaN and infinity as members of the module that has `infinity`."""
-    return "".join(["[\n", *(f"    {row(values, infinity)},\n" for values in table), "]"]) if table else "[]"
+    """Return a table of numbers as nested lists; NaN and infinity as members of the module that has `infinity`."""
+    return f"[{''.join(f'{row(values, infinity)},' for values in table)}]"  # the last comma puts each row on a line
 
 
 def row(values: Iterable[float], infinity: str) -> str:

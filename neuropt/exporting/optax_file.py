@@ -10,18 +10,18 @@ are; updates have the type of the gradients.
 
 from __future__ import annotations
 
-from neuropt.exporting.expression_text import LINE, ExpressionText, Language, Names
+from neuropt.exporting.expression_text import ExpressionText, Language, Names
 from neuropt.exporting.layout import (
-    bracketed,
     class_name,
-    each,
     fill,
+    formatted,
     formula,
     function_name,
     headline,
     indented,
     row,
     rows,
+    wrapped,
 )
 from neuropt.exporting.optax_templates import DRAWS, FILE, FILLED, NEEDS_PARAMS
 from neuropt.exporting.parts import Parts, without_decoupled_decay
@@ -60,22 +60,23 @@ def export_optax(rule: Rule, provenance: Provenance) -> str:
     recording = record(rule, provenance.lr)
     planned = [f"decay_steps={DECAY_STEPS}"] * parts.decays + [f"seed={SEED}"] * bool(parts.draws)
     passed = [f"{option.partition('=')[0]}={option.partition('=')[0]}" for option in options]
-    chain = [bracketed(f"        scale_by_{name}(", passed, "),")]
-    chain += ["        optax.add_decayed_weights(weight_decay, mask),"] * bool(decay)
-    return fill(
+    chain = [f"scale_by_{name}({', '.join(passed)})", *["optax.add_decayed_weights(weight_decay, mask)"] * bool(decay)]
+    use = f"Use `{name}`, or chain `scale_by_{name}` with transformations of your own."
+    source = fill(
         FILE,
         name=name,
         headline=headline(name, provenance),
+        use=wrapped(use),
         state=state,
         fields=indented(parts.fields(), 4),
         draws=DRAWS if parts.draws else "",
-        scale=bracketed(f"def scale_by_{name}(", ["*", *options] if options else [], "):"),
+        options=", ".join(["*", *options] if options else []),
         formula=formula(rule, 4),
         left=" without its weight decay" if weight_decay is not None else "",
         numbers=indented(parts.numbers(), 4),
         filled=parts.filled(),
         starts=indented(parts.starts(), 12),
-        once="".join(f"{line}\n" for line in [*[NEEDS_PARAMS.substitute(name=name)] * parts.reads_w, *parts.once()]),
+        once="\n".join([*[NEEDS_PARAMS.substitute(name=name)] * parts.reads_w, *parts.once()]),
         inputs=", ".join(
             ["g", *["w"] * parts.reads_w, *["index"] * bool(parts.draws), *map(parts.previous, parts.trees)]
         ),
@@ -83,15 +84,16 @@ def export_optax(rule: Rule, provenance: Provenance) -> str:
         equations=indented((line.text for line in parts.lines if line.kind != "number"), 12),
         results=parts.results(),
         apply=indented(parts.apply(), 8),
-        after=bracketed(f"        return updates, {state}(", ["state.count + 1", *parts.after()], ")"),
-        optimizer=bracketed(f"def {name}(", [f"learning_rate={float(provenance.lr)!r}", "*", *options, *decay], "):"),
+        after=", ".join(["state.count + 1", *parts.after()]),
+        arguments=", ".join([f"learning_rate={float(provenance.lr)!r}", "*", *options, *decay]),
         chained="decoupled weight decay and the learning rate" if decay else "the learning rate",
-        chain="\n".join([*chain, "        optax.scale_by_learning_rate(learning_rate),"]),
+        chain=", ".join([*chain, "optax.scale_by_learning_rate(learning_rate)"]),
         start=row(START, "jnp.inf"),
         gradients=rows(recording.gradients, "jnp.inf"),
         parameters=rows(recording.parameters, "jnp.inf"),
-        options=", ".join([repr(float(recording.lr)), *planned]),
+        settings=", ".join([repr(float(recording.lr)), *planned]),
     )
+    return formatted(source)
 
 
 class _Parts(Parts):
@@ -99,7 +101,7 @@ class _Parts(Parts):
 
     def __init__(self, rule: Rule, functions: str) -> None:
         language = Language(
-            spelled_like_numpy("jnp"), f"{RESERVED} {functions}", infinity="jnp.inf", nan="jnp.nan", indent=12
+            spelled_like_numpy("jnp"), f"{RESERVED} {functions}", infinity="jnp.inf", nan="jnp.nan", pi="jnp.pi"
         )
         super().__init__(rule, ExpressionText(language, Names(language.reserved)))
         self.trees = [name for name in self.remembered if self.kinds[name] != "number"]
@@ -119,7 +121,7 @@ class _Parts(Parts):
         """Make arrays of the hyperparameters: they divide by zero without an exception."""
         names = [*["decay_steps"] * self.decays, *self.hyperparameters]
         if len(names) > 1:
-            return each(names, f"jnp.asarray(x, float) for x in ({', '.join(names)})", 4)
+            return [f"{', '.join(names)} = (jnp.asarray(x, float) for x in ({', '.join(names)}))"]
         return [f"{name} = jnp.asarray({name}, float)" for name in names]
 
     def starts(self) -> list[str]:
@@ -139,7 +141,7 @@ class _Parts(Parts):
         lines += ["T = decay_steps"] * ("T" in self.symbols)
         numbers = [name for name in self.remembered if self.kinds[name] == "number"]
         lines += [f"{self.previous(name)} = state.{self.name(name)}" for name in numbers]
-        lines += [line.text.replace("\n    ", "\n") for line in self.lines if line.kind == "number"]
+        lines += [line.text for line in self.lines if line.kind == "number"]
         return [" " * 8 + line for line in lines]
 
     def reads(self) -> list[str]:
@@ -159,8 +161,7 @@ class _Parts(Parts):
     def results(self) -> str:
         """Return what a leaf returns."""
         kept = [f"{self.name(name)}.astype(g.dtype)" for name in self.trees]
-        line = f"            return {', '.join([self.update(), *kept])}"
-        return line if len(line) <= LINE else bracketed("            return (", [self.update(), *kept], ")")
+        return ", ".join([self.update(), *kept])
 
     def after(self) -> list[str]:
         """Return what the next step reads."""
@@ -178,6 +179,6 @@ class _Parts(Parts):
         if not self.trees:
             return [*lines, f"updates = jax.tree.map(leaf, {', '.join(inputs)})"]
         results = ["updates", *map(self.name, self.trees)]
-        taken = f"jax.tree.map(lambda _, new: new[place], updates, steps) for place in range({len(results)})"
-        mapped = bracketed("        steps = jax.tree.map(", ["leaf", *inputs], ")").lstrip()
-        return [*lines, mapped, *each(results, taken, 8)]
+        lines += [f"steps = jax.tree.map(leaf, {', '.join(inputs)})"]
+        lines += [f"outer, inner = jax.tree.structure(updates), jax.tree.structure((0,) * {len(results)})"]
+        return [*lines, f"{', '.join(results)} = jax.tree.transpose(outer, inner, steps)"]

@@ -6,7 +6,8 @@ from string import Template
 
 FILE = Template('''"""$headline
 
-Use `$name`, or chain `scale_by_$name` with transformations of your own. Run this file to replay recorded steps.
+$use
+Run this file to replay recorded steps.
 """
 
 from typing import NamedTuple
@@ -17,20 +18,21 @@ import optax
 
 
 class $state(NamedTuple):
-    """Steps done, and what the next step reads: a number, or a tree like the parameters."""
+    """Steps done, and what the next one reads: numbers, trees like the parameters."""
 
     count: jax.Array
 $fields
 
 
 $draws
-$scale
+def scale_by_$name($options):
     """w <- w - lr * u, where
 
 $formula
 
-    g is the gradient, w the parameter, t the steps done before this one, T = decay_steps; prev(x) is x one step ago.
-    Returns u$left; `$name` adds the learning rate.
+    g is the gradient, w the parameter, t the steps done before this one,
+    T = decay_steps; prev(x) is x one step ago.
+    Return u$left; the optimizer below adds the learning rate.
     """
 $numbers
 
@@ -47,19 +49,17 @@ $once
             dtype = g.dtype
 $reads
 $equations
-$results
+            return $results
 
 $apply
-$after
+        return updates, $state($after)
 
     return optax.GradientTransformation(init_fn, update_fn)
 
 
-$optimizer
-    """Chain `scale_by_$name` with $chained."""
-    return optax.chain(
-$chain
-    )
+def $name($arguments):
+    """Chain the above with $chained."""
+    return optax.chain($chain)
 
 
 START = $start
@@ -69,23 +69,31 @@ PARAMETERS = $parameters
 if __name__ == "__main__":
     jax.config.update("jax_enable_x64", True)
     w = jnp.asarray(START, float)
-    optimizer = $name($options)
+    optimizer = $name($settings)
     state = optimizer.init(w)
-    for step, (gradient, after) in enumerate(zip(GRADIENTS, PARAMETERS, strict=True), 1):
+    steps = zip(GRADIENTS, PARAMETERS, strict=True)
+    for step, (gradient, after) in enumerate(steps, 1):
         updates, state = optimizer.update(jnp.asarray(gradient, float), state, w)
         w = optax.apply_updates(w, updates)
-        if not jnp.allclose(w, jnp.asarray(after, float), rtol=1e-9, atol=1e-9, equal_nan=True):
+        expected = jnp.asarray(after, float)
+        if not jnp.allclose(w, expected, rtol=1e-9, atol=1e-9, equal_nan=True):
             print(f"self-test failed at step {step}: got {w.tolist()}, expected {after}")
             raise SystemExit(1)
     print(f"self-test passed: {len(PARAMETERS)} recorded steps reproduced")
 ''')
 
 FILLED = Template("""        def $name(value):  # half precision is computed and remembered in single
-            return jax.tree.map(lambda w: jnp.full($shape, value, jnp.promote_types(w.dtype, jnp.float32)), params)
+            return jax.tree.map(
+                lambda w: jnp.full($shape, value, jnp.promote_types(w.dtype, jnp.float32)),
+                params,
+            )
 """)
 
 NEEDS_PARAMS = Template("""        if params is None:
-            raise ValueError("scale_by_$name reads the parameters: call update(updates, state, params)")""")
+            raise ValueError(
+                "scale_by_$name reads the parameters: "
+                "call update(updates, state, params)"
+            )""")
 
 DRAWS = '''def mix(x):
     """Scramble 32-bit integers, in arrays of uint32 (lowbias32, C. Wellons 2018)."""
@@ -97,7 +105,8 @@ DRAWS = '''def mix(x):
 def uniform(like, seed, parameter, draw, step, stream=0):
     """Return numbers in (0, 1): a hash of the arguments and of each element's place."""
     key = jnp.uint32(0)
-    for part in (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, parameter, draw, step, stream):
+    low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    for part in (low, high, parameter, draw, step, stream):
         key = mix((key ^ jnp.asarray(part, jnp.uint32)) + jnp.uint32(0x9E3779B9))
     other = mix(key + jnp.uint32(0x9E3779B9))
     element = jnp.arange(like.size, dtype=jnp.uint32).reshape(like.shape)
@@ -107,7 +116,8 @@ def uniform(like, seed, parameter, draw, step, stream=0):
 
 def normal(like, seed, parameter, draw, step):
     """Return standard normal numbers (Box and Muller 1958)."""
-    a, b = (uniform(like, seed, parameter, draw, step, stream) for stream in (0, 1))
+    a = uniform(like, seed, parameter, draw, step)
+    b = uniform(like, seed, parameter, draw, step, stream=1)
     return jnp.sqrt(-2 * jnp.log(a)) * jnp.cos(2 * jnp.pi * b)
 
 '''

@@ -46,6 +46,14 @@ def with_named_decays(rule: Rule) -> tuple[Rule, dict[str, str]]:
     return Rule(rule.hyperparameters, decays + equations), {name: name[:2] for name in found.values()}
 
 
+def _without_factor_1(node: Expression) -> Expression:
+    """Return x for x * 1, which formulas of decays hold where they are not told how often to go round."""
+    match node:
+        case Call("*", (x, Number(1.0))):
+            return x
+    return node
+
+
 def _is_constant(expression: Expression, constants: set[str]) -> bool:
     return isinstance(expression, Number) or (isinstance(expression, Symbol) and expression.name in constants)
 
@@ -127,7 +135,10 @@ class Parts:
         rule, decays = with_named_decays(rule)
         expanded = expand(rule)
         wishes = decays | named_averages(rule, expanded)
-        self.live = live_equations(expanded)
+        self.live = [
+            Equation(e.name, rebuild(e.expression, _without_factor_1)) if e.name in decays else e
+            for e in live_equations(expanded)
+        ]
         self.hyperparameters = {names.of(name): value for name, value in rule.hyperparameters}
         for equation in self.live:
             if equation.name != RESULT:

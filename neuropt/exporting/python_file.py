@@ -11,7 +11,7 @@ from __future__ import annotations
 from string import Template
 
 from neuropt.exporting.expression_text import ExpressionText, Language, Names
-from neuropt.exporting.layout import bracketed, class_name, each, formula, headline, indented, row, rows
+from neuropt.exporting.layout import class_name, formatted, formula, headline, indented, row, rows
 from neuropt.exporting.parts import Parts
 from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.recording import DECAY_STEPS, SEED, START, record
@@ -32,8 +32,8 @@ import numpy as np
 $draws
 
 def init(w):
-    """Return the state of a parameter before its first step: the steps done, and what the next step reads."""
-$starts
+    """Return the state before the first step: steps done, what the next one reads."""
+    return {$starts}
 
 
 $signature
@@ -41,14 +41,15 @@ $signature
 
 $formula
 
-    g is the gradient, w the parameter, t the steps done before this one, T = decay_steps; prev(x) is x one step ago.
+    g is the gradient, w the parameter, t the steps done before this one,
+    T = decay_steps; prev(x) is x one step ago.
     Return the new w and the new state, in float64.
     """
 $reads
     with np.errstate(all="ignore"):
 $equations
         w = w - lr * u
-$writes
+    state = {$writes}
     return w, state
 
 
@@ -58,7 +59,8 @@ PARAMETERS = $parameters
 
 if __name__ == "__main__":
     w, state = START, init(START)
-    for number, (gradient, after) in enumerate(zip(GRADIENTS, PARAMETERS, strict=True), 1):
+    steps = zip(GRADIENTS, PARAMETERS, strict=True)
+    for number, (gradient, after) in enumerate(steps, 1):
         w, state = step(w, gradient, state, $options)
         if not np.allclose(w, after, rtol=1e-9, atol=1e-9, equal_nan=True):
             print(f"self-test failed at step {number}: got {w.tolist()}, expected {after}")
@@ -69,7 +71,7 @@ if __name__ == "__main__":
 DRAWS = '''
 
 def mix(x):
-    """Scramble 32-bit integers: an int, or an array of uint64 (lowbias32, C. Wellons 2018)."""
+    """Scramble 32-bit integers, in int or uint64 (lowbias32, C. Wellons 2018)."""
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
     x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
     return x ^ (x >> 16)
@@ -78,7 +80,8 @@ def mix(x):
 def uniform(shape, seed, parameter, draw, t, stream=0):
     """Return numbers in (0, 1): a hash of the arguments and of each element's place."""
     key = 0
-    for part in (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, parameter, draw, t, stream):
+    low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    for part in (low, high, parameter, draw, t, stream):
         key = mix(((key ^ part) + 0x9E3779B9) & 0xFFFFFFFF)
     other = mix((key + 0x9E3779B9) & 0xFFFFFFFF)
     element = np.arange(np.prod(shape, dtype=int), dtype=np.uint64).reshape(shape)
@@ -88,7 +91,8 @@ def uniform(shape, seed, parameter, draw, t, stream=0):
 
 def normal(shape, seed, parameter, draw, t):
     """Return standard normal numbers (Box and Muller 1958)."""
-    a, b = (uniform(shape, seed, parameter, draw, t, stream) for stream in (0, 1))
+    a = uniform(shape, seed, parameter, draw, t)
+    b = uniform(shape, seed, parameter, draw, t, stream=1)
     return np.sqrt(-2 * np.log(a)) * np.cos(2 * np.pi * b)
 '''
 
@@ -106,26 +110,23 @@ def export_python(rule: Rule, provenance: Provenance) -> str:
     recording = record(rule, provenance.lr)
     options = f"lr={float(recording.lr)!r}"
     options += f", decay_steps={DECAY_STEPS}" * parts.decays + f", seed={SEED}" * bool(parts.draws)
-    return FILE.substitute(
+    starts = ['"t": 0', *(f'"{parts.name(name)}": {_start(parts, name)}' for name in parts.remembered)]
+    writes = ['"t": state["t"] + 1', *(f'"{parts.name(name)}": {parts.name(name)}' for name in parts.remembered)]
+    source = FILE.substitute(
         headline=headline(class_name(provenance.name), provenance),
         draws=DRAWS if parts.draws else "",
-        starts=bracketed(
-            "    return {", ['"t": 0', *(f'"{parts.name(n)}": {_start(parts, n)}' for n in parts.remembered)], "}"
-        ),
+        starts=", ".join(starts),
         signature=_signature(parts, provenance),
         formula=formula(rule, 4),
         reads=indented(_reads(parts), 4),
         equations=indented((line.text for line in parts.lines), 8),
-        writes=bracketed(
-            "    state = {",
-            ['"t": state["t"] + 1', *(f'"{parts.name(n)}": {parts.name(n)}' for n in parts.remembered)],
-            "}",
-        ),
+        writes=", ".join(writes),
         start=row(START, "np.inf"),
         gradients=rows(recording.gradients, "np.inf"),
         parameters=rows(recording.parameters, "np.inf"),
         options=options,
     )
+    return formatted(source)
 
 
 def _start(parts: Parts, name: str) -> str:
@@ -139,14 +140,14 @@ def _signature(parts: Parts, provenance: Provenance) -> str:
     options = [f"{name}={parts.writer.literal(float(value))[0]}" for name, value in parts.hyperparameters.items()]
     options += ["decay_steps"] * parts.decays + ["seed=0", "index=0"] * bool(parts.draws)
     arguments = ["w", "g", "state", f"lr={float(provenance.lr)!r}", *(["*", *options] if options else [])]
-    return bracketed("def step(", arguments, "):")
+    return f"def step({', '.join(arguments)}):"
 
 
 def _reads(parts: Parts) -> list[str]:
     """Read arguments, state and random numbers into local names."""
-    numbers = ["lr", *parts.hyperparameters]
+    numbers = ", ".join(["lr", *parts.hyperparameters])
     lines = ["w, g = (np.array(x, np.float64) for x in (w, g))"]
-    lines += each(numbers, f"np.float64(x) for x in ({', '.join(numbers)})", 4) if parts.hyperparameters else []
+    lines += [f"{numbers} = (np.float64(x) for x in ({numbers}))"] * bool(parts.hyperparameters)
     lines += ["lr = np.float64(lr)"] * (not parts.hyperparameters)
     lines += ['t = np.float64(state["t"])'] * ("t" in parts.symbols)
     lines += ["T = np.float64(decay_steps)"] * ("T" in parts.symbols)

@@ -3,13 +3,15 @@
     rule.json           the field "rule"
     powersign.py        the formula in the docstring of the class or function, found by `ast`
 
-Every Python target writes the rule as it was given under `w <- w - lr * u, where`; that text is parsed as rule text.
+Every Python target writes the rule as it was given under `w <- w - lr * u, where`; that text is parsed as rule text. A line that is
+further in than the others goes on with the one above it.
 """
 
 from __future__ import annotations
 
 import ast
 import re
+import textwrap
 import warnings
 from pathlib import Path
 
@@ -61,7 +63,7 @@ def rule_in(text: str) -> Rule:
 
 def provenance_in(text: str) -> Provenance | None:
     """Return where a rule was searched for, as the docstring of an export to Python says it; None where it says nothing of a search."""
-    head = text.partition(FIRST_LINE)[0]
+    head = re.sub(r"\n {8,}", " ", text.partition(FIRST_LINE)[0])
     facts = {match["label"]: match["fact"] for match in _FACT.finditer(head)}
     if "task" not in facts:
         return None
@@ -107,7 +109,8 @@ def _of_python(text: str) -> Rule:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
             docstring = ast.get_docstring(node) or ""
             if docstring.startswith(FIRST_LINE):
-                return parse_rule(docstring.removeprefix(FIRST_LINE).partition("\n\n")[0])
+                equations = textwrap.dedent(docstring.removeprefix(FIRST_LINE).partition("\n\n")[0])
+                return parse_rule(re.sub(r"\n +", " ", equations))
     raise ValueError(
         f"it is no export of neuropt: no docstring of a class or function begins with {FIRST_LINE.strip()!r}"
     )

@@ -83,11 +83,12 @@ def record(rule: Rule, lr: float, precision: Precision = DOUBLE) -> Recording:
     >>> record(parse_rule("g"), 1.0).parameters[0]
     (0.69, 0.77, 2.0)
     """
+    asked = lr
     path = _path(rule, lr)
-    for _ in range(ATTEMPTS):
+    for attempt in range(ATTEMPTS):
         if np.all(np.abs(path) <= LARGEST):
             break
-        lr /= 10
+        lr = asked / 10 ** (attempt + 1)
         path = _path(rule, lr)
     nudged = np.stack([_path(rule, lr, *nudge) for nudge in precision.nudges])
     close = np.isclose(path, nudged, rtol=precision.tolerance, atol=precision.tolerance, equal_nan=True)
@@ -99,10 +100,7 @@ def record(rule: Rule, lr: float, precision: Precision = DOUBLE) -> Recording:
 def _path(rule: Rule, lr: float, of_gradients: float = 0.0, of_start: float = 0.0) -> Array:
     interpreter = Interpreter(rule, decay_steps=DECAY_STEPS if rule.reads("T") else None, seed=SEED)
     kinds = equation_kinds(interpreter.rule)
-    for (
-        name,
-        start,
-    ) in interpreter.remembered.items():  # the interpreter starts tensors as one number, which norm can tell
+    for name, start in interpreter.remembered.items():  # it starts tensors as one number, which norm can tell
         interpreter.remembered[name] = np.full(len(START), start) if kinds.get(name) == "tensor" else start
     w, path = np.array(START) * (1 + of_start), []
     with np.errstate(all="ignore"):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from neuropt.compiling.ranges import range_of
 from neuropt.exporting.expression_text import Names
-from neuropt.exporting.layout import bracketed, class_name, each, fill, formula, headline, indented, quoted, row, rows
+from neuropt.exporting.layout import class_name, fill, formatted, formula, headline, indented, quoted, row, rows
 from neuropt.exporting.parts import Parts
 from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.recording import DECAY_STEPS, SEED, START, record
@@ -44,13 +44,14 @@ def export_torch(rule: Rule, provenance: Provenance) -> str:
     """
     body = _Body(rule)
     name = class_name(provenance.name)
-    return FILE.substitute(
+    source = FILE.substitute(
         headline=headline(name, provenance),
         formula=formula(rule, 4),
         helpers="\n\n".join([HELPER_TEXTS[helper] for helper in body.helpers] + [DRAWS] * bool(body.draws)),
         body=_class(name, rule, body, provenance),
         test=_self_test(name, rule, body, provenance),
     )
+    return formatted(source)
 
 
 class _Body(Parts):
@@ -59,14 +60,13 @@ class _Body(Parts):
     def __init__(self, rule: Rule) -> None:
         super().__init__(rule, TorchText(Names(TORCH.reserved)))
         self.helpers = ("number", *sorted(self.writer.helpers))
-
         self.foreach = rule.pointwise and not self.draws
 
     def loop(self) -> str:
         """Step every parameter that has a gradient."""
         if self.foreach:
             return FOREACH_LOOP
-        loop = "index, (group, p) in enumerate(parameters)" if self.draws else "group, p in parameters"
+        loop = "index, (group, p) in enumerate(pairs)" if self.draws else "group, p in pairs"
         return LOOP.substitute(loop=loop, index=", index" * bool(self.draws))
 
     def together(self) -> str:
@@ -93,7 +93,7 @@ class _Body(Parts):
         """Read hyperparameters, inputs, state and random numbers into local names."""
         numbers = ["lr", *self.hyperparameters]
         loop = f"number(group[name]) for name in {quoted(numbers)}"
-        lines = each(numbers, loop, 8) if len(numbers) > 1 else ['lr = number(group["lr"])']
+        lines = [f"{', '.join(numbers)} = ({loop})"] if len(numbers) > 1 else ['lr = number(group["lr"])']
         lines += ["w = real.to(g.dtype)"] * ("w" in self.symbols)
         lines += ['t = state["step"].double()'] * ("t" in self.symbols)
         lines += ['T = number(group["decay_steps"])'] * ("T" in self.symbols)
@@ -120,19 +120,18 @@ class _Body(Parts):
 
 
 def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
-    options = {"lr": "lr", **{h: h for h in body.hyperparameters}}
-    options |= {"decay_steps": "decay_steps"} if body.decays else {}
-    options |= {"seed": "seed"} if body.draws else {}
-    options |= {"maximize": "maximize"} | ({"foreach": "foreach"} if body.foreach else {})
+    options = ["lr", *body.hyperparameters, *["decay_steps"] * body.decays, *["seed"] * bool(body.draws)]
+    options += ["maximize", *["foreach"] * body.foreach]
     arguments = ["self", "params", f"lr={float(provenance.lr)!r}", "*"]
     arguments += [f"{h}={body.writer.literal(float(value))[0]}" for h, value in body.hyperparameters.items()]
     arguments += ["decay_steps"] * body.decays + ["seed=0"] * bool(body.draws)
     arguments += ["maximize=False", *["foreach=None"] * body.foreach]
-    return CLASS.substitute(
+    return fill(
+        CLASS,
         name=name,
         formula=formula(rule, 8),
-        signature=bracketed("    def __init__(", arguments, "):"),
-        defaults=bracketed("        defaults = {", [f'"{key}": {value}' for key, value in options.items()], "}"),
+        signature=", ".join(arguments),
+        defaults=", ".join(f'"{key}": {key}' for key in options),
         checks=_checks(body.hyperparameters, rule in zoo().values()),
         load=LOAD if any(body.kinds[name] != "number" for name in body.remembered) else "",
         loop=body.loop(),
@@ -142,7 +141,7 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
         reads=indented(body.reads(), 8),
         equations=indented([line.text for line in body.lines], 8),
         writes=indented(body.writes(), 8),
-    ).replace("\n\n\n", "\n\n")
+    )
 
 
 def _checks(hyperparameters: Mapping[str, float], of_zoo: bool) -> str:
@@ -151,7 +150,7 @@ def _checks(hyperparameters: Mapping[str, float], of_zoo: bool) -> str:
     ranges = {name: found for name, own in values.items() if (found := range_of(name, own, of_zoo=of_zoo))}
     claims = (
         # a claim, how it is said, and of which hyperparameters
-        ("-torch.inf < group[name] < torch.inf", "a finite number", list(values)),
+        ("-torch.inf < group[name] < torch.inf", "finite", list(values)),
         ("group[name] >= 0", ">= 0", [name for name, allowed in ranges.items() if not allowed.above_low]),
         ("group[name] > 0", "> 0", [name for name, allowed in ranges.items() if allowed.above_low]),
         ("group[name] < 1", "< 1", [name for name, allowed in ranges.items() if allowed.high == 1]),

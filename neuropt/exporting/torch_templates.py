@@ -28,22 +28,26 @@ CLASS = Template('''class $name(Optimizer):
 
 $formula
 
-    g is the gradient, w the parameter, t the steps done before this one, T = decay_steps; prev(x) is x one step ago.
+    g is the gradient, w the parameter, t the steps done before this one,
+    T = decay_steps; prev(x) is x one step ago.
     """
 
-$signature
-$defaults
+    def __init__($signature):
+        defaults = {$defaults}
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group):
-        """Add parameters, with values of their own for lr and hyperparameters where the group has them."""
+        """Add parameters, with lr and hyperparameters of their own if there are."""
         group = self.defaults | param_group
 $checks
         super().add_param_group(param_group)
 
 $load    @torch.no_grad()
     def step(self, closure=None):
-        """Update every parameter that has a gradient; a closure recomputes the gradients and returns the loss."""
+        """Update every parameter that has a gradient.
+
+        A closure recomputes the gradients and returns the loss.
+        """
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -53,9 +57,10 @@ $loop
 
 $together    def _update(self, p, state, group$index):
         if p.grad.layout != torch.strided:
-            raise RuntimeError(f"$name takes dense gradients, but got {p.grad.layout}")
+            raise RuntimeError(f"expected dense gradients, but got {p.grad.layout}")
         real, g = (torch.view_as_real(x.resolve_conj()) if x.is_complex() else x for x in (p, p.grad))
-        g = g.to(torch.promote_types(g.dtype, torch.float32))  # half precision is computed in single
+        # half precision is computed in single
+        g = g.to(torch.promote_types(g.dtype, torch.float32))
         g = -g if group["maximize"] else g
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32)
@@ -70,7 +75,7 @@ $writes
             real.sub_(lr * u)
 ''')
 
-LOOP = Template("""        parameters = [(group, p) for group in self.param_groups for p in group["params"]]
+LOOP = Template("""        pairs = [(group, p) for group in self.param_groups for p in group["params"]]
         for $loop:
             if p.grad is not None:
                 self._update(p, self.state[p], group$index)""")
@@ -87,7 +92,10 @@ FOREACH_LOOP = """        for group in self.param_groups:
                     self._update(tensors[0], self.state[tensors[0]], group)"""
 
 TOGETHER = Template('''    def _kind(self, p, group):
-        """Return what tensors that step together have in common; without foreach (None: on a GPU only) each steps alone."""
+        """Return what tensors that step together have in common.
+
+        Without foreach (None: on a GPU only) each steps alone.
+        """
         foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
         if not foreach or p.is_complex() or p.grad.layout != torch.strided:
             return id(p)
@@ -95,7 +103,10 @@ TOGETHER = Template('''    def _kind(self, p, group):
         return (p.device, p.dtype, *numbers)
 
     def _update_together(self, tensors, group):
-        """Update tensors as one: the same numbers in fewer calls, since each element is updated by itself."""
+        """Update tensors as one: the same numbers in fewer calls.
+
+        Each element is updated by itself.
+        """
         sizes, states = [p.numel() for p in tensors], [self.state[p] for p in tensors]
         flat = torch.cat([p.reshape(-1) for p in tensors])
         flat.grad = torch.cat([p.grad.reshape(-1) for p in tensors])
@@ -114,8 +125,9 @@ JOIN = Template("""        for name in $names:
                 state[name] = torch.cat([own[name].reshape(-1) for own in states])""")
 
 PART = Template("""        for name in $names:
-            for p, own, value in zip(tensors, states, state[name].split(sizes), strict=True):
-                own[name] = value.clone().view_as(p)""")
+            parts = state[name].split(sizes)
+            for p, own, part in zip(tensors, states, parts, strict=True):
+                own[name] = part.clone().view_as(p)""")
 
 SELF_TEST = Template("""
 START = $start
@@ -125,12 +137,13 @@ PARAMETERS = $parameters
 if __name__ == "__main__":
     w = torch.tensor(START, dtype=torch.float64, requires_grad=True)
     optimizer = $name([w], $options)
-    for step, (gradient, after) in enumerate(zip(GRADIENTS, PARAMETERS, strict=True), 1):
+    steps = zip(GRADIENTS, PARAMETERS, strict=True)
+    for step, (gradient, after) in enumerate(steps, 1):
         w.grad = torch.tensor(gradient, dtype=torch.float64)
         optimizer.step()
         expected = torch.tensor(after, dtype=torch.float64)
-        if not torch.allclose(w.detach(), expected, rtol=1e-9, atol=1e-9, equal_nan=True):
-            print(f"self-test failed at step {step}: got {w.tolist()}, expected {expected.tolist()}")
+        if not torch.allclose(w, expected, rtol=1e-9, atol=1e-9, equal_nan=True):
+            print(f"self-test failed at step {step}: got {w.tolist()}, expected {after}")
             raise SystemExit(1)
     print(f"self-test passed: {len(PARAMETERS)} recorded steps reproduced")""")
 
@@ -139,21 +152,29 @@ CHECK = Template("""        for name in $names:
                 raise ValueError(f"{name} must be $said, but got {group[name]!r}")""")
 
 LOAD = '''    def load_state_dict(self, state_dict):
-        """Load what `state_dict` returned, to the last bit: torch casts it to half precision where the parameter has that."""
+        """Load what `state_dict` returned, to the last bit.
+
+        torch casts it to half precision where the parameter has that.
+        """
         super().load_state_dict(state_dict)
+        half = (torch.float16, torch.bfloat16)
         parameters = [p for group in self.param_groups for p in group["params"]]
-        numbers = [number for group in state_dict["param_groups"] for number in group["params"]]
+        numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
         for p, number in zip(parameters, numbers, strict=True):
             for name, value in self.state.get(p, {}).items():
-                if torch.is_tensor(value) and value.dtype in (torch.float16, torch.bfloat16):
-                    self.state[p][name] = state_dict["state"][number][name].to(p.device, torch.float32)
+                if torch.is_tensor(value) and value.dtype in half:
+                    loaded = state_dict["state"][number][name]
+                    self.state[p][name] = loaded.to(p.device, torch.float32)
 
 '''
 
 HELPER_TEXTS = {
     "number": '''
 def number(x):
-    """Make a 0-d tensor: it divides by zero without an exception, and leaves the dtype of other tensors as it is."""
+    """Make a 0-d tensor: it divides by zero without an exception.
+
+    The dtype of other tensors stays as it is beside one.
+    """
     return torch.as_tensor(x, dtype=torch.float64, device="cpu")''',
     "sign": '''
 def sign(x):
@@ -166,7 +187,7 @@ def norm(x):
 
 DRAWS = '''
 def mix(x):
-    """Scramble 32-bit integers: an int, or an int64 tensor (lowbias32, C. Wellons 2018)."""
+    """Scramble 32-bit integers, in int or int64 (lowbias32, C. Wellons 2018)."""
     x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
     x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
     return x ^ (x >> 16)
@@ -175,7 +196,8 @@ def mix(x):
 def uniform(like, seed, parameter, draw, step, stream=0):
     """Return numbers in (0, 1): a hash of the arguments and of each element's place."""
     key = 0
-    for part in (seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF, parameter, draw, step, stream):
+    low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    for part in (low, high, parameter, draw, step, stream):
         key = mix(((key ^ part) + 0x9E3779B9) & 0xFFFFFFFF)
     other = mix((key + 0x9E3779B9) & 0xFFFFFFFF)
     element = torch.arange(like.numel(), device=like.device).view(like.shape)
@@ -185,5 +207,6 @@ def uniform(like, seed, parameter, draw, step, stream=0):
 
 def normal(like, seed, parameter, draw, step):
     """Return standard normal numbers (Box and Muller 1958)."""
-    a, b = (uniform(like.double(), seed, parameter, draw, step, stream) for stream in (0, 1))
+    a = uniform(like.double(), seed, parameter, draw, step)
+    b = uniform(like.double(), seed, parameter, draw, step, stream=1)
     return (torch.sqrt(-2 * torch.log(a)) * torch.cos(2 * torch.pi * b)).to(like.dtype)'''

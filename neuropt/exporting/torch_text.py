@@ -10,9 +10,9 @@ tensors, so that division by zero gives infinity and not an exception.
 
 from __future__ import annotations
 
-from neuropt.exporting.expression_text import COMPARISONS, ExpressionText, Language, Names, Text, power
+from neuropt.exporting.expression_text import COMPARISONS, ExpressionText, Language, Names, Text
 from search_space.expression import Expression
-from search_space.primitives import ATOM, LOG_FLOOR, POWER, PRODUCT, SUM
+from search_space.primitives import ATOM, LOG_FLOOR, MINUS, POWER, PRODUCT, SUM
 
 _LARGEST_SCALAR = 3e38
 """`clamp` refuses a Python number beyond the dtype of its tensor, which may be float32."""
@@ -27,6 +27,7 @@ TORCH = Language(
     helpers=HELPERS,
     infinity="torch.inf",
     nan="torch.nan",
+    pi="torch.pi",
 )
 
 
@@ -53,7 +54,7 @@ class TorchText(ExpressionText):
             case "mod", (x, y):
                 return f"torch.remainder({self.text(x)[0]}, {self.text(y)[0]})", ATOM
             case "pow_abs", (x, y):
-                return power(f"torch.abs({self.tensor(x)})", self.inside(y, POWER)), POWER
+                return f"torch.abs({self.tensor(x)}) ** {self.inside(y, MINUS)}", POWER
             case (("min" | "max"), (x, y)):
                 return self.bounded(function, x, y), ATOM
             case "clip", (x, c):

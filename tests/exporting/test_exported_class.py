@@ -80,7 +80,7 @@ def test_hyperparameters_live_in_groups() -> None:
     groups: list[dict[str, Any]] = [{"params": [parameter()]}, {"params": [parameter()], "beta": 0.5}]
     optimizer = namespace["FoundRule"](groups)
     assert [(group["lr"], group["beta"]) for group in optimizer.param_groups] == [(0.25, 0.9), (0.25, 0.5)]
-    with pytest.raises(ValueError, match="beta must be a finite number, but got nan"):
+    with pytest.raises(ValueError, match="beta must be finite, but got nan"):
         namespace["FoundRule"]([parameter()], beta=float("nan"))
     with pytest.raises(ValueError, match="lr must be >= 0"):
         namespace["FoundRule"]([parameter()], lr=-1.0)

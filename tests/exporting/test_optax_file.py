@@ -38,6 +38,6 @@ def test_it_reads_like_the_paper() -> None:
         "def scale_by_found_rule(*, beta1=0.9, beta2=0.99):",
         "            m = beta2 * m_prev + (1 - beta2) * g",
         "            u = jnp.sign(beta1 * m_prev + (1 - beta1) * g)",
-        "def found_rule(learning_rate=0.001, *, beta1=0.9, beta2=0.99, weight_decay=0.0, mask=None):",
+        "    learning_rate=0.001, *, beta1=0.9, beta2=0.99, weight_decay=0.0, mask=None",
     ):
         assert line in lines

@@ -8,7 +8,7 @@ import pytest
 
 from neuropt import find_rule, from_export
 from neuropt.exporting import Provenance, export_rule, write_export
-from neuropt.exporting.reading import MAX_BYTES
+from neuropt.exporting.reading import MAX_BYTES, provenance_in
 from search_space import RuleError, parse_rule, zoo
 from tests.exporting.test_torch_file import HOSTILE, RULES
 
@@ -37,6 +37,13 @@ def test_facts_about_a_rule_are_not_taken_for_it(text: str) -> None:
     lie = f"{text}\n\nw <- w - lr * u, where\n\n    u = w\n\n"
     provenance = Provenance(name=text, run=lie, task=lie, summary=lie)
     assert from_export(export_rule(parse_rule("g * 2"), "torch", provenance)).text == "g * 2"
+
+
+def test_a_fact_of_several_lines_is_read_whole() -> None:
+    tasks = ", ".join(f"task-{number}-mlp" for number in range(20))
+    source = export_rule(parse_rule("g"), "torch", Provenance(run="first:1", seed=3, task=tasks))
+    assert max(map(len, source.splitlines())) <= 88
+    assert provenance_in(source) == Provenance(run="first:1", seed=3, task=tasks)
 
 
 NO_EXPORT = "no docstring of a class or function begins with"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import html
 import importlib.util
 import os
 import re
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from search_space import zoo
 from tests.project.pages import ROOT
 from tests.project.test_reference import NAMES
 from tests.reporting.test_browser import CHROMIUM
@@ -76,14 +78,28 @@ def test_no_page_fetches_anything_from_elsewhere(site: Path) -> None:
 def test_docstrings_read_well(site: Path) -> None:
     text = (site / "reference" / "optimizers.html").read_text(encoding="utf-8")
     lion = text.split('id="neuropt.optimizers.Lion"')[1].split('id="neuropt.optimizers.Yogi"')[0]
-    plain = re.sub(r"<[^>]+>", "", lion)
-    assert "w = w - lr (sign(beta1 m + (1 - beta1) g) + weight_decay w)\nm = beta2 m" in plain, (
-        "a line for each equation"
-    )
-    assert "&gt;&gt;&gt; optimizer = Lion(" in plain
+    formulas = [html.unescape(re.sub(r"<[^>]+>|\s", "", one)) for one in re.findall(r"<math.*?</math>", lion)]
+    assert formulas == ["w=w−lr(sign(β1m+(1−β1)g)+weight_decayw)", "m=β2m+(1−β2)g"], "a line for each equation"
+    assert "&gt;&gt;&gt; optimizer = Lion(" in re.sub(r"<[^>]+>", "", lion)
     assert "<strong>Source:</strong>" in lion
     for page in (site / "reference").glob("*.html"):
         assert "<blockquote>" not in page.read_text(encoding="utf-8"), "a session outside of a code block"
+
+
+def test_formulas_are_typeset_when_the_site_is_built(site: Path) -> None:
+    for page in pages(site):
+        text = page.read_text(encoding="utf-8")
+        assert "arithmatex" not in text, f"LaTeX is left on {page}"
+        assert "<merror" not in text
+    for name in ("language", "metrics", "how-it-works", "evaluation"):
+        source = (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
+        text = (site / f"{name}.html").read_text(encoding="utf-8")
+        assert text.count("<math ") == len(
+            re.findall(r"\$\$.+?\$\$|\$[^$`\n]+\$", re.sub(r"```.*?```", "", source, flags=re.DOTALL))
+        )
+    known = (site / "reference" / "zoo.html").read_text(encoding="utf-8")
+    for name in zoo():
+        assert re.search(rf'<dt id="{name}">.*?</dt><dd><math [^>]*><mtable', known), name
 
 
 def test_help_of_commands_is_there(site: Path) -> None:
@@ -102,12 +118,14 @@ def test_links_to_the_repository_lead_to_files(site: Path) -> None:
     assert all((ROOT / link).exists() for link in links), links
 
 
-@pytest.mark.parametrize("name", ["hooks", "docstrings"])
-def test_what_the_site_is_built_with_does_what_its_examples_say(name: str) -> None:
+@pytest.mark.parametrize("name", ["hooks", "formulas", "equations", "docstrings"])
+def test_what_the_site_is_built_with_does_what_its_examples_say(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "docs" / "site"))  # where mkdocs looks for what its hooks import
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "site" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, name, module)
     spec.loader.exec_module(module)
     result = doctest.testmod(module)
     assert result.attempted
@@ -132,7 +150,7 @@ def watched(site: Path) -> Iterator[tuple[object, list[str]]]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here (Debian: apt install chromium)")
-@pytest.mark.parametrize("name", ["index", "how-it-works", "language", "reference/optimizers", "reference/commands"])
+@pytest.mark.parametrize("name", ["index", "how-it-works", "language", "reference/optimizers", "reference/zoo"])
 def test_a_page_is_shown_from_a_folder_without_an_error(
     site: Path, watched: tuple[object, list[str]], name: str
 ) -> None:
@@ -144,6 +162,8 @@ def test_a_page_is_shown_from_a_folder_without_an_error(
     assert page.locator("h1").first.is_visible()
     broken = "all => all.filter(img => img.naturalWidth === 0).length"
     assert page.locator("article img").evaluate_all(broken) == 0
+    sizes = "all => all.map(one => one.getBoundingClientRect()).filter(box => box.width < 3 || box.height < 3).length"
+    assert page.locator("math").evaluate_all(sizes) == 0
     assert wrong == []
 
 
