@@ -1,6 +1,10 @@
 """The device of a trainer: begun in the fork and nowhere else, since forks of a process that has begun CUDA cannot use it.
 
-Ray shows each worker the GPU that it gave it as the only one (CUDA_VISIBLE_DEVICES), so that "cuda" is right on all of them.
+Ray shows each worker the GPU that it gave it as the only one (CUDA_VISIBLE_DEVICES), so that "cuda" is right on all of them. The name
+and the share come from the configuration, by two ways:
+
+    SearchConfig.device, gpus  ->  Order.device of `TuneExecutor`  ->  Limits of the guard  ->  begun here, once for each trainer
+    SearchConfig.device        ->  Work.device of `SearchEngine`   ->  `find_device`, where children and data are placed
 """
 
 from __future__ import annotations
