@@ -31,6 +31,8 @@ ENVIRONMENT = {
 """Settings of Ray that belong to every search; those that the user set stay."""
 
 CONNECT_SECONDS = 5
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""How a client of gRPC begins, with an empty frame of settings, which a server answers with its own (RFC 9113, section 3.4)."""
 _PATIENCE = "RAY_gcs_server_port_wait_time_s"
 UNLIMITED = 2.0**32
 """GiB of memory for a worker where Ray does not know what its machine has."""
@@ -151,7 +153,7 @@ def check_address(address: str) -> None:
     """Refuse an address where nothing listens: Ray itself would try for two minutes and then end the process.
 
     Raises:
-        RayError: it is none, or nothing answers.
+        RayError: it is none, or nothing answers, or something else than Ray.
     """
     if address == "auto":
         return
@@ -161,11 +163,25 @@ def check_address(address: str) -> None:
             f"address must be HOST:PORT of a running Ray cluster, such as 10.0.0.1:6379, but got {address!r}"
         )
     try:
-        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
+        with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS) as connection:
+            if os.environ.get("RAY_USE_TLS") == "1" or _speaks_grpc(connection):
+                return
     except OSError as error:
         raise RayError(
             f"nothing answers at address {address!r} ({error.strerror or error}); is the cluster's head running there?"
         ) from None
+    raise RayError(
+        f"what answers at address {address!r} is no Ray cluster; the port is that of `ray start --head`, 6379 unless that was told otherwise"
+    )
+
+
+def _speaks_grpc(connection: socket.socket) -> bool:
+    """Whether a server answers as that of a cluster's head does, whatever token it takes."""
+    try:
+        connection.sendall(_HELLO)
+        return connection.recv(9)[3:4] == _HELLO[-6:-5]  # the kind of a frame
+    except OSError:
+        return False
 
 
 @contextmanager

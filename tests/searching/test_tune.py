@@ -3,15 +3,19 @@
 import getpass
 import os
 import signal
+import socketserver
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
 
 from neuropt.config import SearchConfig
+from neuropt.searching import cluster
 from neuropt.searching.cluster import RayError, Resources, check_address
 from neuropt.searching.executor import InProcessExecutor, Trial
 from neuropt.searching.ledger_file import LedgerError
@@ -127,3 +131,38 @@ def test_a_wrong_address_is_one_clear_error_within_seconds(address: str) -> None
     with pytest.raises(RayError, match="address"):
         check_address(address)
     assert time.monotonic() - began < 10
+
+
+class Page(socketserver.BaseRequestHandler):
+    """A server of web pages, to which what a driver says is nonsense."""
+
+    def handle(self) -> None:
+        self.request.recv(100)
+        self.request.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+
+class Silence(socketserver.BaseRequestHandler):
+    """A server that waits for more, until who asked goes away."""
+
+    def handle(self) -> None:
+        while self.request.recv(100):
+            pass
+
+
+@pytest.mark.parametrize("handler", [Page, Silence])
+def test_an_address_where_something_else_answers_is_one_clear_error_within_seconds(
+    monkeypatch: pytest.MonkeyPatch, handler: type[socketserver.BaseRequestHandler]
+) -> None:
+    monkeypatch.setattr(cluster, "CONNECT_SECONDS", 0.5)
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"127.0.0.1:{server.server_address[1]}"
+        with pytest.raises(RayError, match=rf"^what answers at address '{address}' is no Ray cluster; .* 6379 unless"):
+            check_address(address)
+        server.shutdown()
+        thread.join()
+
+
+def test_a_cluster_is_told_from_other_servers(executor: TuneExecutor) -> None:
+    check_address(ray.get_runtime_context().gcs_address)
