@@ -71,6 +71,13 @@ def test_foreign_text_is_refused_in_one_line(text: str, message: str) -> None:
         from_export(text)
 
 
+@pytest.mark.parametrize("target", ["torch", "json"])
+def test_a_file_may_begin_with_a_byte_order_mark(target: str, tmp_path: Path) -> None:
+    path = tmp_path / "found"
+    path.write_text(export_rule(parse_rule("g * 2"), target), encoding="utf-8-sig")
+    assert from_export(path).text == "g * 2"
+
+
 def test_foreign_files_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "long.py").write_text("#" * (MAX_BYTES + 1))
     (tmp_path / "bytes.py").write_bytes(b"\xff\xfe")
