@@ -66,8 +66,7 @@ def from_json(text: str) -> tuple[Rule, Provenance]:
     found = document.get("hyperparameters", {})
     if found != dict(rule.hyperparameters) or any(isinstance(value, bool) for value in found.values()):
         raise ValueError(
-            f'"hyperparameters" must be those of the rule, {dict(rule.hyperparameters)}, '
-            f"but got {found!r}."
+            f'"hyperparameters" must be those of the rule, {dict(rule.hyperparameters)}, but got {found!r}.'
         )
     return rule, _provenance(document.get("provenance", {}))
 

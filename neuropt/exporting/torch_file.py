@@ -100,7 +100,7 @@ class _Body(Parts):
 
     def reads(self) -> list[str]:
         """Read hyperparameters, inputs, state and random numbers into local names."""
-        numbers = ["lr", *self.hyperparameters, *["weight_decay"] * self.decoupled]
+        numbers = ["lr", *self.hyperparameters]
         loop = f"number(group[name]) for name in {quoted(numbers)}"
         lines = [f"{', '.join(numbers)} = ({loop})"] if len(numbers) > 1 else ['lr = number(group["lr"])']
         lines += ["w = real.to(g.dtype)"] * ("w" in self.symbols)
@@ -129,7 +129,13 @@ class _Body(Parts):
 
 
 def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
-    options = ["lr", *body.hyperparameters, *["weight_decay"] * body.decoupled, *["decay_steps"] * body.decays, *["seed"] * bool(body.draws)]
+    options = [
+        "lr",
+        *body.hyperparameters,
+        *["weight_decay"] * body.decoupled,
+        *["decay_steps"] * body.decays,
+        *["seed"] * bool(body.draws),
+    ]
     options += ["maximize", *["foreach"] * body.foreach]
     arguments = ["self", "params", f"lr={float(provenance.lr)!r}", "*"]
     arguments += [f"{h}={body.writer.literal(float(value))[0]}" for h, value in body.hyperparameters.items()]

@@ -164,8 +164,8 @@ CHECK = Template("""        for name in $names:
 
 DECOUPLED = """    weight_decay is apart from it: w <- w - lr * (u + weight_decay * w)."""
 
-DECAY = """        if weight_decay != 0:
-            u = u + weight_decay * real.to(g.dtype)"""
+DECAY = """        if group["weight_decay"] != 0:
+            u = u + number(group["weight_decay"]) * real.to(g.dtype)"""
 
 CHECK_SEED = """        if not isinstance(group["seed"], int):
             raise TypeError(f"seed must be an integer, but got {group['seed']!r}")"""
@@ -198,7 +198,7 @@ def number(x):
 
     The dtype of other tensors stays as it is beside one.
     """
-    return torch.as_tensor(x, dtype=torch.float64, device="cpu").reshape(())''',
+    return torch.tensor(float(x), dtype=torch.float64, device="cpu")''',
     "sign": '''
 def sign(x):
     """Return -1, 0 or 1, and NaN for NaN, where torch.sign gives 0."""

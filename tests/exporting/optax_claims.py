@@ -176,7 +176,7 @@ def test_a_label_that_no_parameter_has_is_no_error() -> None:
 
 def test_complex_gradients_are_refused_and_may_be_parted() -> None:
     make, z = load(parse_rule("m + 0.1 * w")), jnp.array([1 + 2j, 3 - 1j])
-    with pytest.raises(TypeError, match="complex: wrap it in optax.contrib.split_real_and_imaginary"):
+    with pytest.raises(TypeError, match=r"complex: wrap it in optax\.contrib\.split_real_and_imaginary"):
         steps(make(0.1), z, [z])
     parted, _ = steps(optax.contrib.split_real_and_imaginary(make(0.1)), z, [z])
     real, _ = steps(make(0.1), {"re": z.real, "im": z.imag}, [{"re": z.real, "im": z.imag}])

@@ -126,7 +126,9 @@ def test_a_state_of_an_older_file_takes_the_arguments_it_lacks_from_the_new() ->
 def test_a_state_of_another_optimizer_is_refused() -> None:
     other = torch.optim.AdamW([parameter()])
     steps(other, 0, 1)
-    with pytest.raises(ValueError, match=r"state must hold \('step', 'm'\), but holds \('step', 'exp_avg', 'exp_avg_sq'\)"):
+    with pytest.raises(
+        ValueError, match=r"state must hold \('step', 'm'\), but holds \('step', 'exp_avg', 'exp_avg_sq'\)"
+    ):
         exported("m")([parameter()]).load_state_dict(other.state_dict())
 
 

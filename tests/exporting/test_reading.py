@@ -10,9 +10,8 @@ from neuropt import find_rule, from_export
 from neuropt.exporting import Provenance, export_rule, write_export
 from neuropt.exporting.reading import MAX_BYTES, provenance_in
 from search_space import RuleError, parse_rule, zoo
+from tests.exporting.reference import PYTHON
 from tests.exporting.test_torch_file import HOSTILE, RULES
-
-PYTHON = ("torch", "python", "optax", "keras")
 
 
 @pytest.mark.parametrize("target", [*PYTHON, "json"])
