@@ -130,4 +130,7 @@ def limits(rule: Rule, provenance: Provenance) -> list[str]:
         facts.append("It reduces over whole tensors, so sharded parameters give other numbers.")
     if not rule.deterministic:
         facts.append("It draws random numbers, from `seed` and the step; equal seeds repeat.")
+        facts.append(
+            "Sharded parameters (DTensor, as of FSDP2) are refused by torch, which mixes them with no plain tensors."
+        )
     return facts
