@@ -72,8 +72,8 @@ class SearchConfig:
     cpus_per_child: float | None = None
     """CPUs that Ray sets aside for each trial under way, or a fraction of one (executor tune only); None: 1"""
     gpus_per_child: float | None = None
-    """GPUs that a node must have free for each trial under way, or a fraction of one; children train on its CPUs all the same
-    (executor tune only); None: 0"""
+    """GPUs that Ray sets aside for each trial under way, or a fraction of one, whose children use it with device cuda
+    (executor tune only); None: 1 with device cuda, else 0"""
     child_seconds: float | None = None
     """wall-clock seconds before a child is ended (executor tune only); None: 200 times its plain steps, at least 10"""
     child_memory: float | None = None
@@ -95,7 +95,7 @@ class SearchConfig:
     form: Form = "auto"
     """how children are trained; auto: population for an MLP, else the fastest, measured once and kept in the user's cache"""
     device: str = "cpu"
-    """cpu, or with executor in-process cuda or cuda:NUMBER"""
+    """cpu or cuda; with executor in-process also cuda:NUMBER"""
     precision: Precision = "float32"
     """of forward and backward passes: float32, or bf16 products (autocast)"""
     rules_together: int | None = None
@@ -145,10 +145,29 @@ class SearchConfig:
             raise ValueError(f"form {self.form} says how children are trained; leave out batched {self.batched}")
         if self.precision != "float32" and (self.form == "population" or self.batched == "yes"):
             raise ValueError(f"a population trains in float32 only; for precision {self.precision} choose another form")
-        if self.device != "cpu" and self.executor != "in-process":
-            raise ValueError(f"device {self.device} needs executor in-process; workers of Ray train on CPUs")
+        if self.executor == "tune":
+            self._check_gpus()
         if self.device != "cpu" and self.deterministic:
             raise ValueError(f"deterministic needs device cpu: on {self.device} sums are taken in any order")
+
+    def _check_gpus(self) -> None:
+        if self.device not in ("cpu", "cuda"):
+            raise ValueError(
+                f"device must be cpu or cuda with executor tune, which shows each worker one GPU, but got {self.device!r}"
+            )
+        if self.device == "cuda" and self.gpus > 1:
+            raise ValueError(
+                f"gpus_per_child must be at most 1 with device cuda, since a trial trains on one GPU, but got {self.gpus:g}"
+            )
+        if self.device == "cuda" and self.rules_per_trial == "auto":
+            raise ValueError(
+                "rules_per_trial must be a number with device cuda and executor tune, since auto is measured on the driver's CPU"
+            )
+
+    @property
+    def gpus(self) -> float:
+        """GPUs that Ray sets aside for each trial under way."""
+        return self.gpus_per_child or float(self.executor == "tune" and self.device != "cpu")
 
     def _check_fidelity(self) -> None:
         if self.fidelity != "asha":
@@ -178,6 +197,7 @@ WHEREABOUTS = (
     "workers",
     "cpus_per_child",
     "gpus_per_child",
+    "device",
     "data_dir",
     "child_seconds",
     "child_memory",

@@ -26,7 +26,7 @@ class Search:
     resume: bool = False
     """go on with the run in that folder, with its own configuration"""
     accept_changes: bool = False
-    """with --resume: go on although versions, data or first weights have changed; the ledger records it"""
+    """with --resume: go on although versions, data, device or first weights have changed; the ledger records it"""
     typed: Suppress[tuple[str, ...]] = ()
     """names of the flags that were typed, the defaults among them"""
 

@@ -26,7 +26,7 @@ from neuropt.training.threads import CHILD_THREADS
 def run_facts(config: SearchConfig, task: Task, data: TaskData) -> dict[str, str]:
     """Return what the numbers of a run depend on besides its configuration: the `FACTS` of its ledger."""
     weights = hash_tensors(*(initial_weights(task, seed) for seed in child_seeds(config)))
-    found = versions() | {"data_sha256": data.sha256, "weights_sha256": weights}
+    found = versions() | {"device": config.device, "data_sha256": data.sha256, "weights_sha256": weights}
     return found if task.source is None else found | {"task_sha256": file_sha256(task.typed)}
 
 

@@ -23,11 +23,19 @@ def with_form(config: SearchConfig, task: Task, data: TaskData, console: Console
     """Return the configuration with what is found out here: the fastest form, and how many rules fit into a GPU's memory.
 
     "auto" is left as it is where nothing is measured: it means a population for an MLP, and with `deterministic`, whose numbers must not
-    depend on timing, the plain form for other models.
+    depend on timing, the plain form for other models. So it does on GPUs of Ray's workers, which the driver leaves alone: it may have none,
+    and one that it began would be busy; each worker finds out what fits into its own.
 
     Raises:
         ValueError: a form that the task does not allow, or a device that is not here.
     """
+    if config.executor == "tune" and config.device != "cpu":
+        if _is_open(config, task) and console is not None:
+            console.print(
+                f"{task.name}: form plain, not measured on GPUs of Ray's workers (--form names another)", soft_wrap=True
+            )
+        check_form(trained_form(config, task), task, data)
+        return config
     device = find_device(config.device)
     children = len(learning_rates(config.grid, 1.0)) * config.child_seeds
     if _is_open(config, task):

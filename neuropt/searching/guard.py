@@ -48,14 +48,28 @@ class Guard:
             # torch imports it, for seconds, in the first step of an optimizer: once here, and not in every trainer's first child
             importlib.import_module("torch._dynamo")
 
+    def begin(self) -> None:
+        """See that the device can be used, before any rule is there to be blamed.
+
+        Raises:
+            DeviceError: it cannot.
+        """
+        if self.limits.watched:
+            self._started()
+
     def train(self, work: Work) -> Done:
-        """Train every job; one that passes a limit or breaks its process is recorded as failed."""
+        """Train every job; one that passes a limit or breaks its process is recorded as failed.
+
+        Raises:
+            DeviceError: the device cannot be used any more.
+        """
         began = time.perf_counter()
         found: dict[int, Trained] = {}
+        work = self._fitting(work)
         for positions in _cohorts(work, self.task):
             cohort = replace(work, jobs=tuple(work.jobs[i] for i in positions))
             found |= zip(positions, self._trained(cohort), strict=True)
-        return Done(tuple(found[i] for i in range(len(work.jobs))), time.perf_counter() - began)
+        return Done(tuple(found[i] for i in range(len(work.jobs))), time.perf_counter() - began, work.device)
 
     def close(self) -> None:
         """End the trainer."""
@@ -75,10 +89,21 @@ class Guard:
         end = self._attempt(work)
         return end.trained[0] if isinstance(end, Done) else Trained((), end.reason)
 
-    def _attempt(self, work: Work) -> Done | Broken:
+    def _started(self) -> Trainer:
         if self.trainer is None:
             self.trainer = Trainer(self.task, self.data, self.limits, self.foreign)
-        end = self.trainer.train(work, self.ask)
+        return self.trainer
+
+    def _fitting(self, work: Work) -> Work:
+        """Return the work with as many rules to a buffer as the device has memory for, where it does not say."""
+        room = None if work.rules_together is not None else self._started().room
+        if room is None:
+            return work
+        children = len(work.seeds) * max(len(job.learning_rates) for job in work.jobs)
+        return replace(work, rules_together=max(1, room // children))
+
+    def _attempt(self, work: Work) -> Done | Broken:
+        end = self._started().train(work, self.ask)
         if isinstance(end, Broken):
             self.trainer = None
         elif any(trained.failure is not None for trained in end.trained):

@@ -25,6 +25,9 @@ import neuropt
 
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 """Before torch and numpy are imported: a process with threads cannot be forked safely."""
+NOT_BEGUN = {"PYTORCH_NVML_BASED_CUDA_CHECK": "1"}
+"""Has `torch.cuda.is_available()`, which a task's file may ask, not begin CUDA: forks of a process that has begun it cannot use it."""
+ON_CPU = ("cpu", 1.0)
 
 ENDING_SECONDS = 1.0
 """For a process that has closed its connection to end by itself, so that it can be said how."""
@@ -32,6 +35,8 @@ FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 
 AT_RUNG, GO_ON, STOP = b"at a rung ", b"go on", b"stop"
 """What a guard says before the result so far of a rule that has reached a rung, and what it may be answered."""
+LOST = b"its device: "
+"""What a guard says before the reason why its device can no longer be used."""
 
 
 class GuardDied(RuntimeError):
@@ -50,24 +55,35 @@ class GuardProcess:
         data_dir: where its data are.
         limits: seconds and bytes of each child.
         facts: of the driver's environment; a guard with others is refused.
+        device: where children train, and which share of its memory is theirs.
 
     Raises:
-        WorkerError: other versions or data here than at the driver, or no data.
+        WorkerError: other versions or data here than at the driver, no data, or a device that cannot be used here.
         GuardDied: it was ended.
     """
 
-    def __init__(self, task: bytes, data_dir: Path | None, limits: tuple[float, int], facts: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        task: bytes,
+        data_dir: Path | None,
+        limits: tuple[float, int],
+        facts: Mapping[str, str],
+        device: tuple[str, float] = ON_CPU,
+    ) -> None:
         self.at_rung = False
         self.connection, theirs = Pipe()
         with theirs:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
-                env=os.environ | ONE_THREAD | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+                env=os.environ
+                | ONE_THREAD
+                | NOT_BEGUN
+                | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
                 stdin=subprocess.DEVNULL,
             )
         try:
-            answer = json.loads(self._ask(pickle.dumps((task, data_dir, limits))))
+            answer = json.loads(self._ask(pickle.dumps((task, data_dir, limits, device))))
         except GuardDied:
             code = self.process.returncode
             if code in FROM_OUTSIDE:
@@ -95,6 +111,8 @@ class GuardProcess:
 
     def _answer(self, message: bytes) -> str:
         answer = self._ask(message)
+        if answer.startswith(LOST):
+            raise self._refused(answer.removeprefix(LOST).decode())
         self.at_rung = answer.startswith(AT_RUNG)
         return answer.removeprefix(AT_RUNG).decode()
 
@@ -147,18 +165,36 @@ def main() -> None:
         with suppress(OSError):  # the worker is gone
             _say(connection, {"error": in_a_line(error)})
         return
-    _say(connection, {"facts": environment(sha256)})
+    _serve(connection, guard, sha256)
+
+
+def _serve(connection: Connection, guard: Any, sha256: str) -> None:
+    """Do pieces of work until the worker is gone, or the device."""
+    from neuropt.searching.trainer_device import DeviceError
     from neuropt.training.work import Work
 
+    try:
+        guard.begin()
+    except DeviceError as error:
+        _say(connection, {"error": str(error)})
+        return
+    _say(connection, {"facts": environment(sha256)})
     while True:
         try:
             work = Work.from_json(connection.recv_bytes().decode())
         except EOFError:
             return
-        connection.send_bytes(guard.train(work).to_json().encode())
+        try:
+            done = guard.train(work)
+        except DeviceError as error:
+            connection.send_bytes(LOST + str(error).encode())
+            return
+        connection.send_bytes(done.to_json().encode())
 
 
-def _guard(connection: Connection, task: bytes, data_dir: Path | None, limits: tuple[float, int]) -> tuple[Any, str]:
+def _guard(
+    connection: Connection, task: bytes, data_dir: Path | None, limits: tuple[float, int], device: tuple[str, float]
+) -> tuple[Any, str]:
     import torch
 
     from neuropt.searching.guard import Guard
@@ -174,7 +210,7 @@ def _guard(connection: Connection, task: bytes, data_dir: Path | None, limits: t
         connection.send_bytes(result)
         return connection.recv_bytes()
 
-    return Guard(known, data, Limits(*limits), [connection], ask), data.sha256
+    return Guard(known, data, Limits(*limits, *device, watched=device != ON_CPU), [connection], ask), data.sha256
 
 
 def _say(connection: Connection, answer: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ FACTS = (
     "python",
     "machine",
     "threads",
+    "device",
     "data_sha256",
     "weights_sha256",
     "task_sha256",

@@ -21,15 +21,21 @@ TIMED_STEPS = 5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one child may use.
+    """What one child may use, and where.
 
     Args:
         seconds: of wall-clock time; children that train together share the sum of theirs.
         memory: bytes that training may add to a process that holds the task's data.
+        device: where it trains, a name of `neuropt.training.devices.find_device`.
+        share: of the device's memory, for all children that train together.
+        watched: whether a guard alone bounds the memory, by looking at it: CUDA reserves more than it uses, which the system would refuse.
     """
 
     seconds: float
     memory: int
+    device: str = "cpu"
+    share: float = 1.0
+    watched: bool = False
 
 
 def usual_seconds(task: Task, data: TaskData) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from neuropt.searching.guard_process import GuardDied, GuardProcess, WorkerError, cannot_train, in_a_line
+from neuropt.searching.guard_process import ON_CPU, GuardDied, GuardProcess, WorkerError, cannot_train, in_a_line
 
 RESULT, ERROR = "neuropt_result", "neuropt_error"
 
@@ -25,16 +25,18 @@ class Order:
         data_dir: where its data are.
         limits: seconds and bytes of each child.
         facts: what must be the same as at the driver, as pairs.
+        device: where children train, and which share of it is a worker's.
     """
 
     task: bytes
     data_dir: Path | None
     limits: tuple[float, int]
     facts: tuple[tuple[str, str], ...]
+    device: tuple[str, float] = ON_CPU
 
     def guard(self) -> GuardProcess:
         """Start a guard."""
-        return GuardProcess(self.task, self.data_dir, self.limits, dict(self.facts))
+        return GuardProcess(self.task, self.data_dir, self.limits, dict(self.facts), self.device)
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]  # Ray has no annotations

@@ -56,7 +56,7 @@ def run_search(
         config: what to do; `resume` goes on with the run's own, but for where it is trained (`WHEREABOUTS`) if that is given.
         run: folder of the run; None takes a new one under `runs/`.
         resume: go on with the run in that folder; nothing that is finished is trained again.
-        accept_changes: resume also with other versions, data or first weights than the run had; the ledger records the change.
+        accept_changes: resume also with other versions, data, device or first weights than the run had; the ledger records the change.
         console: where to show progress and the table; None shows nothing.
         given: fields of `WHEREABOUTS` that `resume` takes from `config`; None: those that differ from the defaults.
 

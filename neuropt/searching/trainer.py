@@ -19,16 +19,21 @@ from functools import partial
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from neuropt.searching.fidelity import judge_of
 from neuropt.searching.guard_process import AT_RUNG, STOP
 from neuropt.searching.limits import GIB, Limits
+from neuropt.searching.trainer_device import BROKEN, NO_ROOM, DeviceError, begin_device
 from neuropt.tasks.task import Task, TaskData
 from neuropt.training.work import Done, Trained, Work, do_work
 
 WATCH_SECONDS = 0.1
 """So often the memory of a trainer is looked at."""
+CLOSE_WATCH_SECONDS = 0.02
+"""And so often where nothing else bounds it."""
+BEGINNING_SECONDS = 60.0
+"""For a device to begin."""
 ENDING_SECONDS = 1.0
 Ask = Callable[[bytes], bytes]
 """Takes what a rule has come to at a rung and returns GO_ON or STOP."""
@@ -56,6 +61,9 @@ class Trainer:
         task, data: of all works.
         limits: of each child.
         foreign: connections of the guard that are not the trainer's.
+
+    Raises:
+        DeviceError: the limits' device cannot be used.
     """
 
     def __init__(self, task: Task, data: TaskData, limits: Limits, foreign: Sequence[Connection] = ()) -> None:
@@ -70,7 +78,24 @@ class Trainer:
                 connection.close()
             _serve(theirs, task, data, limits, guard)
         theirs.close()
-        self.empty = _resident(self.pid)
+        self.room = self._begun() if limits.watched else None
+        self.empty = _resident(self.pid)  # of what the device's library needs a child is not to blame
+
+    def _begun(self) -> int | None:
+        """Wait until the trainer has begun its device, and return how many children that has room for; None on a CPU."""
+        try:
+            if not self.connection.poll(BEGINNING_SECONDS):
+                self.end()
+                raise DeviceError(f"device {self.limits.device} did not begin within {BEGINNING_SECONDS:g} s")
+            answer: dict[str, Any] | str = json.loads(self.connection.recv_bytes())
+        except (EOFError, OSError):
+            raise DeviceError(
+                f"device {self.limits.device} ended the process that began it: {self.end(ending=True)}"
+            ) from None
+        if isinstance(answer, str) or "error" in answer:
+            self.end()
+            raise DeviceError(answer if isinstance(answer, str) else answer["error"])
+        return None if answer["room"] is None else int(answer["room"])
 
     def train(self, work: Work, ask: Ask | None = None) -> Done | Broken:
         """Have the work done; a trainer that returns `Broken` has ended.
@@ -83,7 +108,7 @@ class Trainer:
         try:
             self.connection.send_bytes(work.to_json().encode())
             while True:
-                while not self.connection.poll(WATCH_SECONDS):
+                while not self.connection.poll(CLOSE_WATCH_SECONDS if self.limits.watched else WATCH_SECONDS):
                     if time.monotonic() > deadline:
                         self.end()
                         return Broken(
@@ -109,6 +134,12 @@ class Trainer:
             text = answer[:200].decode(errors="replace").strip('"')
             return Broken(f"ended its process: {text}", died=True)
         failures = [trained.failure for trained in done.trained if trained.failure is not None]
+        if broken := [failure for failure in failures if BROKEN in failure]:
+            self.end()  # and perhaps rules failed that came after the one which broke it
+            return Broken(broken[0], died=True)
+        if any(NO_ROOM in failure for failure in failures):
+            self.end()
+            return Broken(f"needed more than its share of the GPU's memory, {self.limits.share:g} (--gpus-per-child)")
         if any(text in failure for failure in failures for text in _OUT_OF_MEMORY):
             return self._too_large()
         return done
@@ -151,7 +182,10 @@ def _serve(connection: Connection, task: Task, data: TaskData, limits: Limits, g
     try:
         os.setpgid(0, 0)
         end_with_parent(guard)
-        _limit_memory(limits.memory)
+        if limits.watched:
+            connection.send_bytes(json.dumps(begin_device(limits, task, data)).encode())
+        else:
+            _limit_memory(limits.memory)
         while True:
             work = Work.from_json(connection.recv_bytes().decode())
             judge = judge_of(work, task, partial(_stops, connection))

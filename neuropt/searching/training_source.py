@@ -25,6 +25,7 @@ from neuropt.searching.rewards import RewardRange, reward_of
 from neuropt.searching.trial_size import with_trial_size
 from neuropt.tasks import get_task, load_task_data
 from neuropt.tasks.task import Task, TaskData
+from neuropt.training.devices import find_device
 from neuropt.training.recording import record_trajectory
 from neuropt.training.rungs import rung_steps
 from neuropt.training.train import is_batched
@@ -71,7 +72,9 @@ class TrainingSource:
         return load_task_data(self.task, Path(self.config.data_dir) if self.config.data_dir else None)
 
     def prepare(self, space: SearchSpace) -> str:
-        """Load the data."""
+        """Find the device, where it is this machine's, and load the data."""
+        if self.config.executor == "in-process" or _starts_ray(self.config):
+            find_device(self.config.device)
         return self.data.sha256
 
     def settled(self, console: Console | None) -> SearchConfig:
@@ -91,11 +94,11 @@ class TrainingSource:
         said = (
             ("form " + form, form != "population"),
             (config.device, config.device != "cpu"),
+            (f"{config.gpus:g} GPU a trial", config.device != "cpu" and config.executor == "tune"),
             (config.precision, config.precision != "float32"),
             (
-                f"on CPUs (of the {config.gpus_per_child or 0:g} GPU of each trial nothing is used; "
-                "a GPU trains with --executor in-process --device cuda)",
-                config.gpus_per_child is not None,
+                f"on CPUs (of the {config.gpus:g} GPU of each trial nothing is used; a GPU trains with --device cuda)",
+                config.device == "cpu" and config.gpus > 0,
             ),
         )
         return "".join(f", {text}" for text, shown in said if shown)
@@ -142,7 +145,7 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData, ledger: Ledg
     from neuropt.searching.tune_executor import TuneExecutor
 
     data_dir = Path(config.data_dir) if config.data_dir else None
-    resources = Resources(config.cpus_per_child or 1.0, config.gpus_per_child or 0.0)
+    resources = Resources(config.cpus_per_child or 1.0, config.gpus)
     scheduler = None
     if config.fidelity == "asha":
         from neuropt.searching.asha import Asha
@@ -150,4 +153,13 @@ def make_executor(config: SearchConfig, task: Task, data: TaskData, ledger: Ledg
         climbed = () if ledger is None else ledger.climbed()
         scheduler = Asha(rung_steps(task.steps), task, reward_of(config.reward, task), climbed)
     limits = config.child_seconds, config.child_memory
-    return TuneExecutor(task, data_dir, config.address, config.workers, *limits, resources, scheduler)
+    return TuneExecutor(task, data_dir, config.address, config.workers, *limits, resources, scheduler, config.device)
+
+
+def _starts_ray(config: SearchConfig) -> bool:
+    """Whether the search starts Ray on this machine, whose GPUs are then the workers'; only asked for GPUs: Ray is slow to import."""
+    if config.device == "cpu" or config.address is not None:
+        return False
+    import ray
+
+    return not ray.is_initialized()

@@ -23,7 +23,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from neuropt.searching.cluster import ENVIRONMENT, Resources, connect, memory_share, rooms
 from neuropt.searching.executor import Engine
-from neuropt.searching.guard_process import GuardDied, WorkerError, environment
+from neuropt.searching.guard_process import ON_CPU, GuardDied, WorkerError, environment
 from neuropt.searching.limits import GIB, usual_seconds
 from neuropt.searching.ray_worker import ERROR, REMOTE_WORK, RESULT, Order, Worker
 from neuropt.searching.tune_folder import tune_folder
@@ -58,6 +58,7 @@ class TuneExecutor:
         child_memory: GiB that training may add to a worker; None for an equal share of the machine's.
         resources: what Ray sets aside for each worker.
         scheduler: of Tune, which stops trials early; None trains every trial to its end.
+        device: where the trials of a search train: cpu, or cuda on the GPUs of `resources`. What `map` does is done on CPUs.
 
     Raises:
         RayError: no cluster at the address, or no room in it for a worker.
@@ -73,6 +74,7 @@ class TuneExecutor:
         child_memory: float | None = None,
         resources: Resources = ONE_CPU,
         scheduler: TrialScheduler | None = None,
+        device: str = "cpu",
     ) -> None:
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -84,10 +86,15 @@ class TuneExecutor:
         # on a cluster Tune always asks for one trial more than there is room for, so that nodes that join are used
         self.workers = workers if workers is not None or address is not None else present
         self.resources, self.scheduler = resources, scheduler
-        memory = child_memory or memory_share(resources, workers or present)
-        limits = (child_seconds or usual_seconds(task, data), int(memory * GIB))
-        facts = tuple(environment(data.sha256).items())
-        self.order = Order(dumps(task), data_dir, limits, facts)
+        self.map_resources = resources if device == "cpu" else Resources(resources.cpus)
+        seconds, facts = child_seconds or usual_seconds(task, data), tuple(environment(data.sha256).items())
+
+        def order(needs: Resources, where: tuple[str, float]) -> Order:
+            memory = child_memory or memory_share(needs, workers or rooms(needs))
+            return Order(dumps(task), data_dir, (seconds, int(memory * GIB)), facts, where)
+
+        self.order = order(resources, (device, min(1.0, resources.gpus)) if device != "cpu" else ON_CPU)
+        self.map_order = self.order if device == "cpu" else order(self.map_resources, ON_CPU)
 
     def search(self, engine: Engine) -> None:
         """Run the engine's trials until it is finished."""
@@ -95,7 +102,9 @@ class TuneExecutor:
         callbacks: list[tune.Callback] = [Taking(searcher), Failing(searcher)]
         if self.workers is not None:  # on a cluster Tune is ahead itself
             callbacks.append(Preparing(searcher))
-        trainable = tune.with_resources(tune.with_parameters(Worker, order=self.order), self._request("cpu", "gpu"))
+        trainable = tune.with_resources(
+            tune.with_parameters(Worker, order=self.order), _request(self.resources, "cpu", "gpu")
+        )
         with tune_folder() as folder:
             tuner = tune.Tuner(
                 trainable,
@@ -128,9 +137,9 @@ class TuneExecutor:
 
     def map(self, works: Sequence[Work]) -> Iterator[tuple[int, Done]]:
         """Do the works and yield (position, result) as they are done."""
-        order = ray.put(self.order)
+        order = ray.put(self.map_order)
         start = REMOTE_WORK.options(
-            max_retries=RETRIES, retry_exceptions=[GuardDied], **self._request("num_cpus", "num_gpus")
+            max_retries=RETRIES, retry_exceptions=[GuardDied], **_request(self.map_resources, "num_cpus", "num_gpus")
         )
         waiting = {start.remote(order, work.to_json()): i for i, work in enumerate(works)}
         with _noted_interrupts() as check:
@@ -144,23 +153,18 @@ class TuneExecutor:
 
     def _alone(self, order: Any, work: Work) -> Done:
         """Train what killed its workers together with others, or alone once more."""
-        return (
-            _fetched(
-                REMOTE_WORK.options(max_retries=0, **self._request("num_cpus", "num_gpus")).remote(
-                    order, work.to_json()
-                )
-            )
-            or died()
-        )
-
-    def _request(self, cpus: str, gpus: str) -> dict[str, float]:
-        """Return what a worker needs, under the names that a part of Ray gives it."""
-        return {cpus: self.resources.cpus, **({gpus: self.resources.gpus} if self.resources.gpus else {})}
+        once = REMOTE_WORK.options(max_retries=0, **_request(self.map_resources, "num_cpus", "num_gpus"))
+        return _fetched(once.remote(order, work.to_json())) or died(work.device)
 
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
         if self.own:
             ray.shutdown()
+
+
+def _request(resources: Resources, cpus: str, gpus: str) -> dict[str, float]:
+    """Return what a worker needs, under the names that a part of Ray gives it."""
+    return {cpus: resources.cpus, **({gpus: resources.gpus} if resources.gpus else {})}
 
 
 def _fetched(reference: Any) -> Done | None:

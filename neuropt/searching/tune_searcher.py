@@ -126,7 +126,7 @@ class EngineSearcher(Searcher):  # type: ignore[misc]  # Ray has no annotations
             self.apart[piece.number] = {}
             self.waiting += [Piece(piece.number, i, alone) for i, alone in enumerate(one_by_one(piece.work))]
         else:
-            self._done(piece, died())
+            self._done(piece, died(piece.work.device))
 
     def _done(self, piece: Piece, done: Done) -> None:
         if piece.position is None:
@@ -191,9 +191,9 @@ def joined(parts: list[Done]) -> Done:
     return Done(tuple(done.trained[0] for done in parts), sum(done.seconds for done in parts), parts[0].device)
 
 
-def died() -> Done:
+def died(device: str) -> Done:
     """Return the result of a rule that killed its workers."""
-    return Done((Trained((), DIED),), 0.0)
+    return Done((Trained((), DIED),), 0.0, device)
 
 
 def cannot_begin(said: str) -> WorkerError:

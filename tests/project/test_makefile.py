@@ -31,12 +31,12 @@ def commands(target: str) -> list[list[str]]:
     """The programs of the environment that a target runs, with their arguments."""
     return [
         shlex.split(line)
-        for line in re.findall(r"(?<=bin/)(?:ruff|mypy|pyright|pytest)\b.*", make("-n", "-B", target).stdout)
+        for line in re.findall(r"(?<=bin/)(?:ruff|mypy|pyright|pytest)\b[^;&\n]*", make("-n", "-B", target).stdout)
     ]
 
 
 @needs_make
-@pytest.mark.parametrize(("target", "runs"), [("test", 2), ("test-all", 3)])
+@pytest.mark.parametrize(("target", "runs"), [("test", 2), ("test-all", 4)])
 def test_make_test_runs_format_lint_types_and_tests_in_this_order(target: str, runs: int) -> None:
     steps = [" ".join(command[:2]) for command in commands(target)]
     assert steps == ["ruff format", "ruff check", "mypy", "pyright --pythonpath", *["pytest -m"] * runs]
@@ -54,13 +54,30 @@ def selected(pytest_arguments: list[str]) -> set[str]:
 @needs_make
 def test_every_test_is_run_once() -> None:
     every = {str(path.relative_to(ROOT)) for path in (ROOT / "tests").rglob("test_*.py")}
-    for target in ("test", "test-all"):
+    for target, marks in (("test", ["not slow"]), ("test-all", ["not slow", "slow"])):
         runs = [command for command in commands(target) if command[0] == "pytest"]
-        fast = [selected(command) for command in runs if command[1:3] == ["-m", "not slow"]]
-        slow = [selected(command) for command in runs if command[1:3] == ["-m", "slow"]]
-        assert fast[0] | fast[1] == every
-        assert not fast[0] & fast[1]
-        assert slow == [every] * (target == "test-all")
+        assert {command[2] for command in runs} == set(marks)
+        for mark in marks:
+            one, two = (selected(command) for command in runs if command[1:3] == ["-m", mark])
+            assert one | two == every
+            assert not one & two
+            assert not [path for path in one if path.startswith("tests/searching/")], "Ray is in `two` alone"
+
+
+@needs_make
+@pytest.mark.parametrize("fails", ["slow", "not slow"])
+def test_a_test_that_fails_fails_make_and_the_others_are_run(fails: str, tmp_path: Path) -> None:
+    pytest_of_ours = tmp_path / "bin" / "pytest"
+    pytest_of_ours.parent.mkdir()
+    pytest_of_ours.write_text(f'#!/bin/sh\necho "ran $2"\n[ "$2" != "{fails}" ]\n', encoding="utf-8")
+    pytest_of_ours.chmod(0o700)
+    (tmp_path / "bin" / "python").touch()
+    (tmp_path / ".installed-dev").touch()
+    for lane in ("all-tests-one", "all-tests-two"):
+        ended = make(lane, f"VENV={tmp_path}")
+        assert ended.returncode != 0
+        assert re.findall("^ran (.+)$", ended.stdout, re.MULTILINE) == ["slow", "not slow"]
+    assert make("fast-tests-one", f"VENV={tmp_path}").returncode == (2 if fails == "not slow" else 0)
 
 
 @needs_make

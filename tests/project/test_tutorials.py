@@ -12,7 +12,7 @@ from tests.project.pages import ROOT, Screen, check_step, commands, shown, steps
 TUTORIALS = ROOT / "docs" / "tutorials"
 PAGES = {path.stem: path for path in sorted(TUTORIALS.glob("*.md"))}
 ON_RAY = {"cluster"}
-"""Pages that start Ray; `test_cluster_page.py` runs them."""
+"""Pages that start Ray; `tests/searching/test_cluster_page.py` runs them."""
 LONG = {"first-search", "your-own-model"}
 """Pages whose steps take more than a few seconds."""
 

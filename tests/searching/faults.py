@@ -55,6 +55,20 @@ def reserve() -> None:
     torch.empty(2_000 * MEGABYTE, dtype=torch.uint8)  # never touched, so that it is never resident
 
 
+BROKEN: list[str] = []
+
+
+def break_the_gpu() -> None:
+    """Break it for all that this process trains later too, as CUDA does."""
+    BROKEN.append("CUDA error: an illegal memory access was encountered")
+
+
+def fill_and_hold() -> None:
+    held = torch.ones(150 * MEGABYTE)  # 600 MiB, in one piece
+    time.sleep(1e6)
+    del held
+
+
 def raise_an_error() -> None:
     raise ValueError("this model is broken")
 
@@ -70,6 +84,10 @@ def exit_at_once() -> None:
 def crash() -> None:
     faulthandler.disable()  # pytest would print where
     ctypes.string_at(0)
+
+
+def take_the_gpu() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")  # as torch words it
 
 
 def return_nan() -> None:
@@ -103,6 +121,9 @@ FAULTS: dict[int, Callable[[], None]] = dict(
             kill_the_guard,
             kill_the_worker,
             reserve,
+            take_the_gpu,
+            fill_and_hold,
+            break_the_gpu,
         ),
         start=5,
     )
@@ -129,6 +150,8 @@ class Faulty(nn.Module):
         fault = self.faults.get(round(math.log10(largest)) if 0 < largest < math.inf else 0)
         if fault is not None:
             fault()
+        if BROKEN:
+            raise RuntimeError(BROKEN[0])
         logits: Tensor = self.linear(x.flatten(1))
         return logits * math.nan if fault is return_nan else logits
 

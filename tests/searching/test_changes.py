@@ -105,6 +105,13 @@ def test_a_controller_that_proposes_other_rules_now_begins_afresh_and_repeats_no
     assert rows(run, "SELECT count(*) FROM environments") == [(3,)]
 
 
+def test_another_device_is_a_change(tmp_path: Path) -> None:
+    run = begun(tmp_path / "run", 1)
+    elsewhere = replace(CONFIG, executor="tune", device="cuda", address="auto")  # the GPUs are not here
+    with pytest.raises(LedgerError, match=r"device was cpu, but here it is cuda\. Resume .*--accept-changes"):
+        run_search(elsewhere, run, resume=True, given=("device", "executor", "address"))
+
+
 def test_accept_changes_is_for_resumed_runs(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="accept_changes is for a run that goes on"):
         run_search(CONFIG, tmp_path / "run", accept_changes=True)

@@ -128,12 +128,16 @@ def with_group(pid: int) -> None:
 
 
 @contextmanager
-def cluster(python: Path, env: dict[str, str], version: str | None = None) -> Iterator[str]:
+def cluster(python: Path, env: dict[str, str]) -> Iterator[str]:
     """A head that trains nothing and a node that does; yields the address."""
     address = f"127.0.0.1:{free_port()}"
-    head = ("--head", "--port", address.partition(":")[2], "--include-dashboard", "false", "--num-cpus", "0")
-    with node(python, env, *head, version=version), node(python, env, "--address", address, version=version):
+    with node(python, env, *head_at(address)), node(python, env, "--address", address):
         yield address
+
+
+def head_at(address: str) -> tuple[str, ...]:
+    """What `ray start` is told where a head begins that trains nothing."""
+    return ("--head", "--port", address.partition(":")[2], "--include-dashboard", "false", "--num-cpus", "0")
 
 
 def search(
@@ -185,8 +189,8 @@ def test_an_installed_wheel_searches_and_what_a_cluster_refuses_is_one_clear_lin
 
 
 def test_a_cluster_of_an_older_ray_is_refused(bare: Path, tmp_path: Path) -> None:
-    env = environment(token())
-    with cluster(bare, env, version="2.31.0") as address:
+    env, address = environment(token()), f"127.0.0.1:{free_port()}"
+    with node(bare, env, *head_at(address), version="2.31.0"):
         code, _, error = search(bare, env, address, tmp_path / "run")
     assert code == 2
     assert (
@@ -196,25 +200,25 @@ def test_a_cluster_of_an_older_ray_is_refused(bare: Path, tmp_path: Path) -> Non
     assert error.count("\n") == 1
 
 
-def test_an_older_ray_on_a_node_is_refused_where_it_wants_to_join(bare: Path) -> None:
-    env, address = environment(token()), f"127.0.0.1:{free_port()}"
-    head = ("--head", "--port", address.partition(":")[2], "--include-dashboard", "false", "--num-cpus", "0")
-    command = [str(bare), "-c", START.format(claim="ray.__version__ = '2.31.0'"), "start", "--address", address]
-    with node(bare, env, *head):
-        began = time.monotonic()
-        ended = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode != 0
-    assert "Version mismatch" in ended.stdout + ended.stderr
-    assert "Ray: 2.31.0" in ended.stdout + ended.stderr
-    assert time.monotonic() - began < 30
-
-
 @pytest.fixture(scope="module")
 def unaware(bare: Path) -> Iterator[tuple[str, dict[str, str]]]:
     """The address of nodes that never heard of neuropt, and what a shell there exports; for the last tests, since it ends with them."""
     env = environment(token())
     with cluster(bare, env) as address:
         yield address, env
+
+
+def test_an_older_ray_on_a_node_is_refused_where_it_wants_to_join(
+    bare: Path, unaware: tuple[str, dict[str, str]]
+) -> None:
+    address, env = unaware
+    command = [str(bare), "-c", START.format(claim="ray.__version__ = '2.31.0'"), "start", "--address", address]
+    began = time.monotonic()
+    ended = subprocess.run(command, env=env, cwd="/", capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode != 0
+    assert "Version mismatch" in ended.stdout + ended.stderr
+    assert "Ray: 2.31.0" in ended.stdout + ended.stderr
+    assert time.monotonic() - began < 30
 
 
 def test_a_checkout_on_the_driver_alone_searches_on_nodes_that_never_heard_of_us(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from rich.console import Console
 
 from neuropt.config import SearchConfig, read_config
@@ -124,7 +125,12 @@ def test_a_form_that_the_task_does_not_have_leaves_no_run(tmp_path: Path) -> Non
         ({"precision": "fp8"}, "precision must be one of float32, bf16, but got 'fp8'"),
         ({"form": "rows", "batched": "yes"}, "form rows says how children are trained; leave out batched yes"),
         ({"batched": "yes", "precision": "bf16"}, "a population trains in float32 only"),
-        ({"device": "cuda", "executor": "tune"}, "device cuda needs executor in-process"),
+        (
+            {"device": "cuda:1", "executor": "tune"},
+            "device must be cpu or cuda with executor tune, .* but got 'cuda:1'",
+        ),
+        ({"device": "cuda", "executor": "tune", "gpus_per_child": 2.0}, "gpus_per_child must be at most 1 with device"),
+        ({"device": "cuda", "executor": "tune", "rules_per_trial": "auto"}, "rules_per_trial must be a number with"),
         ({"device": "cuda", "deterministic": True}, "deterministic needs device cpu"),
         ({"rules_together": 0}, "rules_together must be a whole number of at least 1, but got 0"),
     ],
@@ -137,4 +143,7 @@ def test_what_does_not_go_together_is_refused(values: dict[str, object], message
 def test_a_device_that_is_not_here_leaves_no_run(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="device cuda:97 is not here"):
         run_search(replace(CONFIG, device="cuda:97"), tmp_path / "run")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device cuda is not here"):
+            run_search(replace(CONFIG, device="cuda", executor="tune"), tmp_path / "run")
     assert not (tmp_path / "run").exists()

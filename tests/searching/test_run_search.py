@@ -133,5 +133,8 @@ def test_a_trial_is_as_long_as_makes_its_cost_small(seconds: float, rules: int, 
 
 def test_a_share_of_a_gpu_that_children_would_not_use_is_said() -> None:
     said = TrainingSource(SearchConfig(gpus_per_child=0.25))
-    assert "on CPUs (of the 0.25 GPU of each trial nothing is used; " in said.manner(said.config)
-    assert TrainingSource(SearchConfig()).manner(SearchConfig()) == ""
+    unused = ", on CPUs (of the 0.25 GPU of each trial nothing is used; a GPU trains with --device cuda)"
+    assert said.manner(said.config) == unused
+    assert said.manner(SearchConfig(gpus_per_child=0.25, device="cuda")) == ", cuda, 0.25 GPU a trial"
+    assert said.manner(SearchConfig(device="cuda")) == ", cuda, 1 GPU a trial", "as Ray's own trainers take"
+    assert said.manner(SearchConfig()) == ""

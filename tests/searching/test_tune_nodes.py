@@ -9,13 +9,17 @@ from typing import Literal
 
 import pytest
 import ray
+import torch
 from ray.cluster_utils import Cluster
 
 from neuropt.searching.cluster import Resources
 from neuropt.searching.engine import SearchEngine
 from neuropt.searching.executor import Trial
+from neuropt.searching.guard_process import WorkerError
+from neuropt.searching.run_folder import best_rules
+from neuropt.searching.search import run_search
 from neuropt.searching.tune_executor import TuneExecutor
-from neuropt.training.work import Done
+from neuropt.training.work import Done, Job, Work
 from tests.searching.searches import SMALL, TASK, contents, open_engine, run_small
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]  # Ray's own warnings are not ours to fix
@@ -119,3 +123,26 @@ def test_a_node_that_joins_is_used_without_a_restart(monkeypatch: pytest.MonkeyP
         executor.close()
     assert growing.most == {"CPU": 2, "GPU": 0.5}
     assert contents(growing.engine.ledger) == contents(run_small(config, tmp_path / "plain").ledger)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_that_a_node_only_claims_ends_the_search_in_one_line_and_the_run_goes_on_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with small_cluster(monkeypatch, 1) as cluster:
+        on_cpus = replace(SMALL, deterministic=False, rules=6)
+        config = replace(on_cpus, executor="tune", address=cluster.address, device="cuda", gpus_per_child=0.25)
+        began = time.monotonic()
+        said = (
+            r"^a worker on \S+ cannot train: torch \S+ sees no CUDA device there, .*CUDA_VISIBLE_DEVICES is '0'[^\n]*$"
+        )
+        with pytest.raises(WorkerError, match=said):
+            run_search(config, tmp_path / "run")
+        assert time.monotonic() - began < 60, "seconds, where no other work is on the machine"
+        executor = TuneExecutor(TASK, address=cluster.address, resources=Resources(1.0, 0.25), device="cuda")
+        assert executor.map_resources == Resources(1.0), "finalists train on CPUs and wait for no GPU"
+        done = dict(executor.map([Work((Job("g", (0.1,)),), (0,))]))[0]
+        assert (done.device, done.trained[0].failure) == ("cpu", None)
+        executor.close()
+    run_search(on_cpus, tmp_path / "run", resume=True, accept_changes=True, given=("device", "executor", "address"))
+    assert len(best_rules(tmp_path / "run", 99)) == config.rules, "none was blamed"

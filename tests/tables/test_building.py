@@ -119,12 +119,6 @@ def test_a_build_may_go_on_with_more_seeds(tmp_path: Path, table: Table, monkeyp
     assert_same_numbers(load_table(tmp_path / "t.npz"), table)
 
 
-@pytest.mark.slow
-def test_a_build_on_ray_has_the_assert_same_numbers(tmp_path: Path, table: Table) -> None:
-    build_table(replace(TINY, executor="tune", workers=2), tmp_path / "t.npz")
-    assert_same_numbers(load_table(tmp_path / "t.npz"), table)
-
-
 def test_a_file_that_exists_is_not_replaced(path: Path) -> None:
     with pytest.raises(ValueError, match=r"tiny\.npz exists already; choose another file"):
         build_table(TINY, path)

@@ -32,6 +32,8 @@ DATA = {
 }  # fmt: skip
 HASHES: dict[str, dict[str, str]] = json.loads((Path(__file__).parent / "hashes.json").read_text(encoding="utf-8"))
 """Written down once, by other processes: `data`, and `weights` of the seeds 0 and 1."""
+SOONEST = {"char-transformer": ("adam", "constant"), "digits-autoencoder": ("sgd", "linear")}
+"""Who reaches the target of a task where it is neither the first that is tried nor cheap to try others."""
 SAME = 1e-4
 """Relative, of losses after a few steps in two forms: sums in another order, in float32, magnified by Adam's quotients."""
 
@@ -146,13 +148,14 @@ def test_a_tuned_optimizer_reaches_the_target(task: Task) -> None:
     executor = InProcessExecutor(task, data)
 
     def reaches(name: str, schedule: str) -> bool:
-        protocol = Protocol((1, 2), (11, 12, 13, 14, 15), schedules=(schedule,))
+        protocol = Protocol((1,), (11, 12, 13, 14, 15), schedules=(schedule,))
         (study,) = run_protocol([named(name)], task, data, executor, protocol)
         validation = study.row(task, protocol).validation
         return validation is not None and task.reaches(validation.median)
 
-    # one after the other, until one does
-    assert any(reaches(name, schedule) for schedule in ("linear", "constant") for name in ("adam", "momentum", "sgd"))
+    pairs = [(name, schedule) for schedule in ("linear", "constant") for name in ("adam", "momentum", "sgd")]
+    pairs.sort(key=lambda pair: pair != SOONEST.get(task.name))
+    assert any(reaches(*pair) for pair in pairs), "one after the other, until one does"
 
 
 def test_the_gru_says_why_its_children_are_not_batched() -> None:

@@ -155,13 +155,6 @@ def test_a_file_that_has_changed_is_not_run_by_a_resumed_search(file: Path, tmp_
         run_search(SearchConfig(), run, resume=True)
 
 
-@pytest.mark.slow
-def test_workers_of_ray_run_it_too(file: Path, tmp_path: Path) -> None:
-    here = run_search(small_search(file), tmp_path / "here")
-    there = run_search(small_search(file, executor="tune", workers=1, rules_per_trial=1), tmp_path / "there")
-    assert [rule.loss for rule in best_rules(there, 9)] == [rule.loss for rule in best_rules(here, 9)]
-
-
 # -- faults of models, data, losses and metrics ------------------------------------------------------------------------------------
 
 

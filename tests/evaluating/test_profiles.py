@@ -1,4 +1,4 @@
-"""An evaluation on workers of Ray is the one in this process, and profiles are read whole."""
+"""Profiles are read whole, and an evaluation in another form comes to the same."""
 
 from __future__ import annotations
 
@@ -15,18 +15,6 @@ from neuropt.evaluating.grafting import MEMBERS, pair_name
 from neuropt.evaluating.running import find_tasks
 from neuropt.evaluating.tuning import first_rates
 from neuropt.tasks import tasks
-from tests.evaluating.test_evaluate import without_clock
-
-
-@pytest.mark.slow
-def test_workers_of_ray_find_what_this_process_finds(tmp_path: Any) -> None:
-    names, known = ["adam", "adabound", "graft(sgd, adam)"], ["digits-mlp", "digits-conv"]
-    small: dict[str, Any] = {"seeds": 2, "tune_seeds": 1, "steps": 8, "trials": 6, "evaluations": 2}
-    here = evaluate(names, known, out=tmp_path / "here", **small)
-    there = evaluate(names, known, out=tmp_path / "there", executor="tune", workers=2, **small)
-    assert without_clock(here.summary) == without_clock(there.summary)
-    again = evaluate(out=tmp_path / "there", resume=True, executor="in-process")
-    assert without_clock(again.summary) == without_clock(there.summary)
 
 
 @pytest.mark.slow
