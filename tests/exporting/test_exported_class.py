@@ -194,7 +194,7 @@ class Sharded(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         assert func is not torch.cat
-        return super().__torch_function__(func, types, args, kwargs or {})
+        return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]  # torch has no types for it
 
 
 def test_foreach_leaves_tensors_of_other_kinds_alone() -> None:
