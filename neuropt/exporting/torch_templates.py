@@ -225,7 +225,12 @@ def uniform(like, seed, parameter, draw, step, stream=0):
     other = mix((key + 0x9E3779B9) & 0xFFFFFFFF)
     element = torch.arange(like.numel(), device=like.device).view(like.shape)
     bits = mix(mix((element + key) & 0xFFFFFFFF) ^ other)
-    return ((bits.double() + 0.5) / 2**32).to(like.dtype)
+    numbers = ((bits.double() + 0.5) / 2**32).to(like.dtype)
+    if hasattr(like, "placements"):  # a DTensor: each process draws what the whole has
+        where = like.device_mesh, like.placements
+        share = torch.distributed.tensor.distribute_tensor
+        numbers = share(numbers, *where, src_data_rank=None)
+    return numbers
 
 
 def normal(like, seed, parameter, draw, step):
