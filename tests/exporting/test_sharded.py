@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed
-from torch import Tensor, multiprocessing
+from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
+from torch.multiprocessing.spawn import spawn
 
 from neuropt.exporting import export_rule
 from search_space import parse_rule
@@ -49,7 +50,7 @@ def _sharded(rank: int, folder: str, sources: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_shards_step_as_the_whole_does(tmp_path: Path) -> None:
     sources = {name: export_rule(parse_rule(text), "torch") for name, text in RULES.items()}
-    multiprocessing.spawn(_sharded, (str(tmp_path), sources), nprocs=PROCESSES)  # type: ignore[no-untyped-call]
+    spawn(_sharded, (str(tmp_path), sources), nprocs=PROCESSES)  # type: ignore[no-untyped-call]
     for name, source in sources.items():
         whole = _step(source, lambda x: x)
         for rank in range(PROCESSES):
