@@ -50,7 +50,7 @@ def _sharded(rank: int, folder: str, sources: dict[str, str]) -> None:
 @pytest.mark.slow
 def test_shards_step_as_the_whole_does(tmp_path: Path) -> None:
     sources = {name: export_rule(parse_rule(text), "torch") for name, text in RULES.items()}
-    spawn(_sharded, (str(tmp_path), sources), nprocs=PROCESSES)  # type: ignore[no-untyped-call]
+    spawn(_sharded, (str(tmp_path), sources), nprocs=PROCESSES)
     for name, source in sources.items():
         whole = _step(source, lambda x: x)
         for rank in range(PROCESSES):
