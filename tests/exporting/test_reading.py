@@ -45,6 +45,14 @@ def test_a_fact_of_several_lines_is_read_whole() -> None:
     assert provenance_in(source) == Provenance(run="first:1", seed=3, task=tasks)
 
 
+def test_a_name_that_a_terminal_would_obey_is_that_of_the_file(tmp_path: Path) -> None:
+    for name, called in {"\x1b[2J": "mine", "\ud800": "mine", "drop 3": "drop 3"}.items():
+        path = write_export(
+            export_rule(parse_rule("g"), "json", Provenance(name=name)), tmp_path / "mine.json", overwrite=True
+        )
+        assert find_rule(str(path)).name == called
+
+
 NO_EXPORT = "no docstring of a class or function begins with"
 NO_PYTHON = "no JSON and no Python that can be read"
 
