@@ -159,7 +159,9 @@ def _read(path: Path) -> NamedRule:
     try:
         if content.lstrip().startswith("{"):
             rule, provenance = from_json(content)
-            return NamedRule(rule, provenance.name or path.stem, provenance=provenance)
+            called = provenance.name or path.stem
+            # a terminal obeys what no printer prints
+            return NamedRule(rule, called if called.isprintable() else path.stem, provenance=provenance)
         if path.suffix == ".py":
             return NamedRule(rule_in(content), path.stem, provenance=provenance_in(content))
         return NamedRule(parse_rule(content), path.stem)

@@ -115,7 +115,7 @@ class Evaluate:
     accept_changes: bool = False
     """with --resume: go on although versions, data or first weights have changed; the ledger records it"""
     baselines: Annotated[Path | None, arg(metavar="DIR")] = None
-    """archived results, such as benchmarks/baselines, which stand beside the new ones without being trained again"""
+    """archived results, such as benchmarks/baselines, which stand beside the new ones, or alone, without being trained again"""
     data_dir: Annotated[Path | None, arg(metavar="DIR")] = None
     """folder with data sets that are already there; else NEUROPT_DATA, else downloads"""
     executor: Executor | None = None
@@ -129,7 +129,7 @@ class Evaluate:
 
     def __call__(self) -> None:
         """Run it."""
-        if not self.optimizers and self.profile is None and not self.resume:
+        if not self.optimizers and self.profile is None and self.baselines is None and not self.resume:
             raise ValueError("missing: OPTIMIZER..., such as adam, or --profile quick; see `neuropt evaluate --help`")
         if not self.tasks and self.profile is None and self.baselines is None and not self.resume:
             raise ValueError("missing: --tasks, such as digits-mlp, or --profile quick; see `neuropt evaluate --help`")

@@ -67,7 +67,7 @@ class EvaluationConfig:
     data_dir: str | None = None
     """folder with data sets that are already there; else NEUROPT_DATA, else downloads"""
     baselines: str | None = None
-    """folder of archived results that stand beside the new ones"""
+    """folder of archived results that stand beside the new ones, or alone"""
     profile: str | None = None
     """where this came from, for the record"""
 
@@ -157,11 +157,11 @@ def read_config(path: Path) -> EvaluationConfig:
 
 
 def make_config(values: Mapping[str, Any]) -> EvaluationConfig:
-    """Return a configuration; optimizers and tasks must be among the fields."""
+    """Return a configuration; tasks must be among the fields, and optimizers unless there are archived ones."""
     for name in ("optimizers", "tasks"):
-        if not values.get(name):
+        if not values.get(name) and not (name == "optimizers" and values.get("baselines")):
             raise ValueError(f"evaluate({name}=...) must name at least one, but got none; or give a profile")
-    return EvaluationConfig(**values)
+    return EvaluationConfig(**{"optimizers": (), **values})
 
 
 def moved(config: EvaluationConfig, whereabouts: Mapping[str, Any]) -> EvaluationConfig:

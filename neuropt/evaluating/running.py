@@ -97,7 +97,8 @@ def run_evaluation(
             stack.callback(executor.close)
             if works is not None:
                 executor = RecordedExecutor(executor, works)
-            found = run_protocol(contenders, task, data, executor, protocol, progress, forms.get(task.name))
+            said = progress if contenders else None  # of nothing there is nothing to say
+            found = run_protocol(contenders, task, data, executor, protocol, said, forms.get(task.name))
             traces.append((task, tuple(trace_studies(found, task, data, protocol, works))))
             kept, paid = archive.get(task.name, ([], {}))
             studies.append((task, (*found, *kept)))

@@ -19,14 +19,21 @@ HUBCONF = Template('''"""$headline
     torch.hub.load(FOLDER, "$entry", source="local", params=model.parameters())
 """
 
-from ${entry}_optimizer import $name as _$name
+import pathlib
+import sys
 
 dependencies = ["torch"]
 
 
 def $entry(params, **hyper):
     """Make a $name optimizer; see README.md for its hyperparameters."""
-    return _$name(params, **hyper)
+    file = pathlib.Path(__file__).resolve().with_name("${entry}_optimizer.py")
+    loaded = sys.modules.get("${entry}_optimizer")
+    if loaded is not None and pathlib.Path(loaded.__file__).resolve() != file:
+        del sys.modules["${entry}_optimizer"]  # that of another folder
+    from ${entry}_optimizer import $name
+
+    return $name(params, **hyper)
 ''')
 
 CARD = Template("""---
@@ -123,4 +130,7 @@ def limits(rule: Rule, provenance: Provenance) -> list[str]:
         facts.append("It reduces over whole tensors, so sharded parameters give other numbers.")
     if not rule.deterministic:
         facts.append("It draws random numbers, from `seed` and the step; equal seeds repeat.")
+        facts.append(
+            "Sharded parameters (DTensor, as of FSDP2) are refused by torch, which mixes them with no plain tensors."
+        )
     return facts

@@ -19,6 +19,7 @@ from neuropt.exporting.provenance import Provenance
 from search_space import Rule, expand, parse_rule
 
 FORMAT, VERSION = "neuropt-rule", 1
+FIELDS = ("format", "version", "rule", "expanded", "hyperparameters", "provenance")
 
 
 def export_json(rule: Rule, provenance: Provenance) -> str:
@@ -54,15 +55,18 @@ def from_json(text: str) -> tuple[Rule, Provenance]:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise ValueError(f'"format" must be "{FORMAT}", but got {found!r}.')
-    if document.get("version") != VERSION:
+    if document.get("version") is True or document.get("version") != VERSION:  # True equals 1
         raise ValueError(f'"version" must be {VERSION}, but got {document.get("version")!r}; upgrade neuropt.')
-    if not isinstance(document.get("rule"), str):
-        raise ValueError(f'"rule" must be rule text, but got {document.get("rule")!r}.')
+    if unknown := sorted(document.keys() - set(FIELDS)):
+        raise ValueError(f"an exported rule has {', '.join(FIELDS)}, but got {unknown[0]!r}.")
+    for name in ("rule", "expanded"):
+        if not isinstance(document.get(name, ""), str) or "rule" not in document:
+            raise ValueError(f'"{name}" must be rule text, but got {document.get(name)!r}.')
     rule = parse_rule(document["rule"])
-    if document.get("hyperparameters", {}) != dict(rule.hyperparameters):
+    found = document.get("hyperparameters", {})
+    if found != dict(rule.hyperparameters) or any(isinstance(value, bool) for value in found.values()):
         raise ValueError(
-            f'"hyperparameters" must be those of the rule, {dict(rule.hyperparameters)}, '
-            f"but got {document['hyperparameters']!r}."
+            f'"hyperparameters" must be those of the rule, {dict(rule.hyperparameters)}, but got {found!r}.'
         )
     return rule, _provenance(document.get("provenance", {}))
 

@@ -25,7 +25,7 @@ LINE = 88
 """What ruff takes a line to be where nobody says otherwise."""
 FALLBACK_NAME = "FoundRule"
 LONGEST_FACT = 2_000
-_MODULES = ("np", "jax", "jnp", "optax", "keras", "ops", "torch", "uniform", "normal", "mix")
+_MODULES = ("np", "jax", "jnp", "optax", "keras", "ops", "torch", "uniform", "normal", "mix", "pathlib", "sys")
 """What functions of exported files are not called."""
 
 
@@ -44,8 +44,8 @@ def class_name(name: str | None) -> str:
 def function_name(name: str | None) -> str:
     """Return the name of a function or module for a rule.
 
-    >>> function_name("powersign-ld"), function_name("Digits1"), function_name("1"), function_name("lambda")
-    ('powersign_ld', 'digits1', 'found_rule', 'found_rule')
+    >>> [function_name(name) for name in ("powersign-ld", "Digits1", "1", "lambda", "sys")]
+    ['powersign_ld', 'digits1', 'found_rule', 'found_rule', 'found_rule']
     """
     found = "_".join(re.findall(r"[a-z0-9]+", (name or "")[:64].lower()))
     is_taken = keyword.iskeyword(found) or hasattr(builtins, found) or found in _MODULES

@@ -179,6 +179,8 @@ class _Parts(Parts):
         if not self.trees:
             return [*lines, f"updates = jax.tree.map(leaf, {', '.join(inputs)})"]
         results = ["updates", *map(self.name, self.trees)]
+        lines += ["structure = jax.tree.structure(updates)"] * (not self.draws)
         lines += [f"steps = jax.tree.map(leaf, {', '.join(inputs)})"]
-        lines += [f"outer, inner = jax.tree.structure(updates), jax.tree.structure((0,) * {len(results)})"]
-        return [*lines, f"{', '.join(results)} = jax.tree.transpose(outer, inner, steps)"]
+        lines += ["steps = structure.flatten_up_to(steps)"]
+        trees = f"structure.unflatten(step[i] for step in steps) for i in range({len(results)})"
+        return [*lines, f"{', '.join(results)} = ({trees})"]

@@ -46,6 +46,10 @@ $starts
     def update_fn(updates, state, params=None):
 $once
         def leaf($inputs):
+            if jnp.iscomplexobj(g):
+                raise TypeError(
+                    "complex: wrap it in optax.contrib.split_real_and_imaginary"
+                )
             dtype = g.dtype
 $reads
 $equations
@@ -105,7 +109,9 @@ DRAWS = '''def mix(x):
 def uniform(like, seed, parameter, draw, step, stream=0):
     """Return numbers in (0, 1): a hash of the arguments and of each element's place."""
     key = jnp.uint32(0)
-    low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    low, high = seed, 0  # an array of 32 bits, as inject_hyperparams makes it
+    if isinstance(seed, int):
+        low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
     for part in (low, high, parameter, draw, step, stream):
         key = mix((key ^ jnp.asarray(part, jnp.uint32)) + jnp.uint32(0x9E3779B9))
     other = mix(key + jnp.uint32(0x9E3779B9))

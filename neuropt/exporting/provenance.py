@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+LARGEST = sys.float_info.max
+"""An integer, as JSON may hold it, can be too large for a float without being infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,9 @@ class Provenance:
     summary: str | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.lr) and self.lr >= 0):
+        if not 0 <= self.lr <= LARGEST:
             raise ValueError(f"Provenance(lr=...) must be finite and >= 0, but got {self.lr}.")
-        if self.reward is not None and not math.isfinite(self.reward):
+        if self.reward is not None and not abs(self.reward) <= LARGEST:
             raise ValueError(f"Provenance(reward=...) must be finite or None, but got {self.reward}.")
 
     def lines(self) -> list[tuple[str, str]]:

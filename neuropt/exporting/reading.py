@@ -86,7 +86,7 @@ def read_text(path: Path) -> str:
         size = path.stat().st_size
         if size > MAX_BYTES:
             raise ValueError(f"{path}: a file with a rule has at most {MAX_BYTES} bytes, but this one has {size}")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # without the mark that some editors begin with
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not a text file; a rule is plain text or an export to JSON or Python") from None
     except OSError as error:

@@ -7,8 +7,6 @@ digits and underscores, never as anything else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from neuropt.compiling.ranges import range_of
 from neuropt.exporting.expression_text import Names
 from neuropt.exporting.layout import class_name, fill, formatted, formula, headline, indented, quoted, row, rows
@@ -17,7 +15,10 @@ from neuropt.exporting.provenance import Provenance
 from neuropt.exporting.recording import DECAY_STEPS, SEED, START, record
 from neuropt.exporting.torch_templates import (
     CHECK,
+    CHECK_SEED,
     CLASS,
+    DECAY,
+    DECOUPLED,
     DRAWS,
     FILE,
     FOREACH_LOOP,
@@ -58,7 +59,9 @@ class _Body(Parts):
     """What of the class depends on the rule: lines of Python, not yet indented."""
 
     def __init__(self, rule: Rule) -> None:
-        super().__init__(rule, TorchText(Names(TORCH.reserved)))
+        self.decoupled = "weight_decay" not in dict(rule.hyperparameters)
+        reserved = TORCH.reserved + " weight_decay" * self.decoupled
+        super().__init__(rule, TorchText(Names(reserved)))
         self.helpers = ("number", *sorted(self.writer.helpers))
         self.foreach = rule.pointwise and not self.draws
 
@@ -79,6 +82,12 @@ class _Body(Parts):
         numbers = f"name, value in self.state[p].items() if name not in {quoted(names)}"
         join, part = (form.substitute(names=quoted(names)) for form in (JOIN, PART))
         return fill(TOGETHER, numbers=numbers, join=join, part=part)
+
+    def load(self) -> str:
+        """Define how half precision is loaded, in a rule that remembers tensors."""
+        if all(self.kinds[name] == "number" for name in self.remembered):
+            return ""
+        return LOAD.substitute(names=quoted(["step", *map(self.name, self.remembered)]))
 
     def starts(self) -> list[str]:
         """Give the state its first values."""
@@ -120,10 +129,17 @@ class _Body(Parts):
 
 
 def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
-    options = ["lr", *body.hyperparameters, *["decay_steps"] * body.decays, *["seed"] * bool(body.draws)]
+    options = [
+        "lr",
+        *body.hyperparameters,
+        *["weight_decay"] * body.decoupled,
+        *["decay_steps"] * body.decays,
+        *["seed"] * bool(body.draws),
+    ]
     options += ["maximize", *["foreach"] * body.foreach]
     arguments = ["self", "params", f"lr={float(provenance.lr)!r}", "*"]
     arguments += [f"{h}={body.writer.literal(float(value))[0]}" for h, value in body.hyperparameters.items()]
+    arguments += ["weight_decay=0.0"] * body.decoupled
     arguments += ["decay_steps"] * body.decays + ["seed=0"] * bool(body.draws)
     arguments += ["maximize=False", *["foreach=None"] * body.foreach]
     return fill(
@@ -132,8 +148,9 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
         formula=formula(rule, 8),
         signature=", ".join(arguments),
         defaults=", ".join(f'"{key}": {key}' for key in options),
-        checks=_checks(body.hyperparameters, rule in zoo().values()),
-        load=LOAD if any(body.kinds[name] != "number" for name in body.remembered) else "",
+        decoupled=DECOUPLED if body.decoupled else "",
+        checks=_checks(body, rule in zoo().values()),
+        load=body.load(),
         loop=body.loop(),
         together=body.together(),
         index=", index" * bool(body.draws),
@@ -141,21 +158,24 @@ def _class(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:
         reads=indented(body.reads(), 8),
         equations=indented([line.text for line in body.lines], 8),
         writes=indented(body.writes(), 8),
+        decay=DECAY if body.decoupled else "",
     )
 
 
-def _checks(hyperparameters: Mapping[str, float], of_zoo: bool) -> str:
-    """Return the lines that refuse bad values of lr and hyperparameters."""
-    values = {"lr": 0.0, **hyperparameters}
+def _checks(body: _Body, of_zoo: bool) -> str:
+    """Return the lines that refuse bad values of what a group holds."""
+    values = {"lr": 0.0, **body.hyperparameters} | ({"weight_decay": 0.0} if body.decoupled else {})
+    planned = ["decay_steps"] * body.decays
     ranges = {name: found for name, own in values.items() if (found := range_of(name, own, of_zoo=of_zoo))}
     claims = (
         # a claim, how it is said, and of which hyperparameters
-        ("-torch.inf < group[name] < torch.inf", "finite", list(values)),
+        ("-torch.inf < group[name] < torch.inf", "finite", [*values, *planned]),
         ("group[name] >= 0", ">= 0", [name for name, allowed in ranges.items() if not allowed.above_low]),
-        ("group[name] > 0", "> 0", [name for name, allowed in ranges.items() if allowed.above_low]),
+        ("group[name] > 0", "> 0", [name for name, allowed in ranges.items() if allowed.above_low] + planned),
         ("group[name] < 1", "< 1", [name for name, allowed in ranges.items() if allowed.high == 1]),
     )
-    return "\n".join(CHECK.substitute(claim=c, said=said, names=quoted(names)) for c, said, names in claims if names)
+    checks = [CHECK.substitute(claim=c, said=said, names=quoted(names)) for c, said, names in claims if names]
+    return "\n".join(checks + [CHECK_SEED] * bool(body.draws))
 
 
 def _self_test(name: str, rule: Rule, body: _Body, provenance: Provenance) -> str:

@@ -30,11 +30,20 @@ $formula
 
     g is the gradient, w the parameter, t the steps done before this one,
     T = decay_steps; prev(x) is x one step ago.
+$decoupled
     """
 
     def __init__($signature):
         defaults = {$defaults}
         super().__init__(params, defaults)
+
+    def __setstate__(self, state):
+        """Give groups of an older file what they do not have."""
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self.defaults.items():
+                if name != "differentiable":  # torch adds it
+                    group.setdefault(name, value)
 
     def add_param_group(self, param_group):
         """Add parameters, with lr and hyperparameters of their own if there are."""
@@ -69,8 +78,9 @@ $reads
 
 $equations
 
-        state["step"] += 1
+        state["step"] = state["step"] + 1
 $writes
+$decay
         if lr != 0:
             real.sub_(lr * u)
 ''')
@@ -97,7 +107,8 @@ TOGETHER = Template('''    def _kind(self, p, group):
         Without foreach (None: on a GPU only) each steps alone.
         """
         foreach = p.is_cuda if group["foreach"] is None else group["foreach"]
-        if not foreach or p.is_complex() or p.grad.layout != torch.strided:
+        plain = type(p) in (torch.Tensor, torch.nn.Parameter)  # no DTensor
+        if not foreach or not plain or p.is_complex() or p.grad.layout != torch.strided:
             return id(p)
         numbers = [float(value) for $numbers]
         return (p.device, p.dtype, *numbers)
@@ -151,11 +162,23 @@ CHECK = Template("""        for name in $names:
             if not $claim:
                 raise ValueError(f"{name} must be $said, but got {group[name]!r}")""")
 
-LOAD = '''    def load_state_dict(self, state_dict):
+DECOUPLED = """    weight_decay is apart from it: w <- w - lr * (u + weight_decay * w)."""
+
+DECAY = """        if group["weight_decay"] != 0:
+            u = u + number(group["weight_decay"]) * real.to(g.dtype)"""
+
+CHECK_SEED = """        if not isinstance(group["seed"], int):
+            raise TypeError(f"seed must be an integer, but got {group['seed']!r}")"""
+
+LOAD = Template('''    def load_state_dict(self, state_dict):
         """Load what `state_dict` returned, to the last bit.
 
         torch casts it to half precision where the parameter has that.
         """
+        names = $names
+        for state in state_dict["state"].values():
+            if state and set(state) != set(names):
+                raise ValueError(f"state must hold {names}, but holds {tuple(state)}")
         super().load_state_dict(state_dict)
         half = (torch.float16, torch.bfloat16)
         parameters = [p for group in self.param_groups for p in group["params"]]
@@ -166,7 +189,7 @@ LOAD = '''    def load_state_dict(self, state_dict):
                     loaded = state_dict["state"][number][name]
                     self.state[p][name] = loaded.to(p.device, torch.float32)
 
-'''
+''')
 
 HELPER_TEXTS = {
     "number": '''
@@ -175,7 +198,7 @@ def number(x):
 
     The dtype of other tensors stays as it is beside one.
     """
-    return torch.as_tensor(x, dtype=torch.float64, device="cpu")''',
+    return torch.tensor(float(x), dtype=torch.float64, device="cpu")''',
     "sign": '''
 def sign(x):
     """Return -1, 0 or 1, and NaN for NaN, where torch.sign gives 0."""
@@ -202,7 +225,12 @@ def uniform(like, seed, parameter, draw, step, stream=0):
     other = mix((key + 0x9E3779B9) & 0xFFFFFFFF)
     element = torch.arange(like.numel(), device=like.device).view(like.shape)
     bits = mix(mix((element + key) & 0xFFFFFFFF) ^ other)
-    return ((bits.double() + 0.5) / 2**32).to(like.dtype)
+    numbers = ((bits.double() + 0.5) / 2**32).to(like.dtype)
+    if hasattr(like, "placements"):  # a DTensor: each process draws what the whole has
+        where = like.device_mesh, like.placements
+        share = torch.distributed.tensor.distribute_tensor
+        numbers = share(numbers, *where, src_data_rank=None)
+    return numbers
 
 
 def normal(like, seed, parameter, draw, step):

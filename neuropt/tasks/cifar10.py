@@ -125,5 +125,6 @@ CIFAR10_CONVNET = Task(
     batch_size=100,
     steps=2_250,
     halving=((100, 1),),  # the paper's short epoch of 10,000 examples, which chooses the learning rate
+    target=0.64,  # adam 0.6470, sgd 0.6378, of a smaller tuning (docs/tasks.md)
     download="CIFAR-10, 162 MB",
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from neuropt.commands.parsing import one_line
+from neuropt.exporting import TARGETS
 from tests.cli.running import run_here
 
 WRONG = [
@@ -33,7 +34,7 @@ WRONG = [
     (["top", "none", "-n", "0"], "-n must be a whole number of at least 1, but got 0"),
     (["top", "none", "-n", "many"], "must be a whole number, but got 'many'"),
     (["top", "none", "-n"], "needs a value"),
-    (["export", "adam"], "missing: --to {torch,python,optax,keras,json,latex,markdown,hub} and -o FILE"),
+    (["export", "adam"], f"missing: --to {{{','.join(TARGETS)},hub}} and -o FILE"),
     (["export", "adam", "--to", "fortran", "-o", "x"], "--to must be one of"),
     (["export", "adam", "--to", "json", "-o", "none/x"], "none/x: No such file or directory"),
     (

@@ -165,6 +165,16 @@ def test_an_archived_optimizer_is_the_one_that_was_trained(archive: Path, whole:
     assert len(fresh.rows) == 3, "one that is trained anew takes the place of the archived one"
 
 
+def test_an_archive_alone_is_compared_without_training(
+    archive: Path, whole: tuple[Path, Evaluation], tmp_path: Path
+) -> None:
+    found = evaluate(baselines=archive, out=tmp_path / "alone")
+    assert found.rows == whole[1].rows
+    assert found.compare("digits-mlp", "adam", "rmsprop") == whole[1].compare("digits-mlp", "adam", "rmsprop")
+    assert works(tmp_path / "alone") == 0
+    assert evaluate(out=tmp_path / "alone", resume=True).rows == found.rows
+
+
 def test_an_archive_holds_several_evaluations_of_one_protocol(whole: tuple[Path, Evaluation], tmp_path: Path) -> None:
     config = {"tasks": ["digits-mlp"], **SMALL}
     write_baselines(tmp_path / "both", [whole[1], evaluate(["sgd"], **config)])

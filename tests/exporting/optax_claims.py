@@ -160,6 +160,29 @@ def test_it_works_inside_of_other_transformations() -> None:
     assert state.hyperparams["beta"] == pytest.approx(0.9)
 
 
+def test_a_seed_may_be_injected() -> None:
+    make = load(parse_rule("drop(g, 0.3)"))
+    plain, _ = steps(make(0.1, seed=5), TREE, GRADIENTS)
+    injected, _ = steps(optax.inject_hyperparams(make)(0.1, seed=5), TREE, GRADIENTS, jit=True)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-6), plain, injected)
+
+
+def test_a_label_that_no_parameter_has_is_no_error() -> None:
+    parted = optax.partition({"a": optax.sgd(0.1), "b": load(zoo()["adam"])(0.1)}, {"w": "a", "b": "a"})
+    params, _ = steps(parted, TREE, GRADIENTS)
+    expected, _ = steps(optax.sgd(0.1), TREE, GRADIENTS)
+    jax.tree.map(np.testing.assert_array_equal, params, expected)
+
+
+def test_complex_gradients_are_refused_and_may_be_parted() -> None:
+    make, z = load(parse_rule("m + 0.1 * w")), jnp.array([1 + 2j, 3 - 1j])
+    with pytest.raises(TypeError, match=r"complex: wrap it in optax\.contrib\.split_real_and_imaginary"):
+        steps(make(0.1), z, [z])
+    parted, _ = steps(optax.contrib.split_real_and_imaginary(make(0.1)), z, [z])
+    real, _ = steps(make(0.1), {"re": z.real, "im": z.imag}, [{"re": z.real, "im": z.imag}])
+    np.testing.assert_allclose(parted, real["re"] + 1j * real["im"], rtol=1e-6)
+
+
 @pytest.mark.slow
 def test_a_schedule_of_the_learning_rate() -> None:
     frozen, _ = steps(load(zoo()["adam"])(optax.constant_schedule(0.0)), TREE, GRADIENTS)

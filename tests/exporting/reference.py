@@ -12,6 +12,8 @@ from tests.compiling.problems import Problem, learning_rate
 
 STEPS, DECAY_STEPS = 30, 24
 LARGEST = 1e6
+PYTHON = ("torch", "python", "optax", "keras")
+"""Targets that are Python files."""
 ALL = zoo()
 Array = NDArray[np.float64]
 

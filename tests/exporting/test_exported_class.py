@@ -107,6 +107,105 @@ def test_a_copy_goes_on(optimizer_class: Any, copied: Any) -> None:
     assert torch.equal(steps(optimizer, 3, 6), steps(other, 3, 6))
 
 
+def exported(text: str) -> Any:
+    namespace: dict[str, Any] = {"__name__": "exported"}
+    exec(export_rule(parse_rule(text), "torch"), namespace)
+    return namespace["FoundRule"]
+
+
+def test_a_state_of_an_older_file_takes_the_arguments_it_lacks_from_the_new() -> None:
+    saved = exported("beta = 0.9; u = ema(g, beta)")([parameter()], lr=0.5).state_dict()
+    for name in ("beta", "weight_decay", "maximize", "foreach"):
+        del saved["param_groups"][0][name]
+    optimizer = exported("beta = 0.9; u = ema(g, beta)")([parameter()], beta=0.8)
+    optimizer.load_state_dict(saved)
+    assert optimizer.param_groups[0].items() >= {"lr": 0.5, "beta": 0.8, "weight_decay": 0.0, "foreach": None}.items()
+    steps(optimizer, 0, 1)
+
+
+def test_a_state_of_another_optimizer_is_refused() -> None:
+    other = torch.optim.AdamW([parameter()])
+    steps(other, 0, 1)
+    with pytest.raises(
+        ValueError, match=r"state must hold \('step', 'm'\), but holds \('step', 'exp_avg', 'exp_avg_sq'\)"
+    ):
+        exported("m")([parameter()]).load_state_dict(other.state_dict())
+
+
+def test_two_optimizers_that_loaded_one_state_step_apart(optimizer_class: Any) -> None:
+    first, second, alone = (optimizer_class([parameter()]) for _ in range(3))
+    steps(first, 0, 2)
+    steps(alone, 0, 2)
+    second.load_state_dict(first.state_dict())
+    steps(second, 2, 5)
+    assert torch.equal(steps(first, 2, 4), steps(alone, 2, 4))
+
+
+def test_weight_decay_is_decoupled_from_a_rule_without_one() -> None:
+    # u_0 = 1, u_1 = 0.5 + 1; w = 2 -> 2 - 0.1 (1 + 0.5 * 2) = 1.8 -> 1.8 - 0.1 (1.5 + 0.5 * 1.8) = 1.56
+    text = "u = 0.5 * prev(u) + g"
+    assert "weight_decay=0.0" in export_rule(parse_rule(text), "torch")
+    for foreach in (False, True):
+        ws = [torch.full((2,), 2.0, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+        groups: list[dict[str, Any]] = [{"params": ws[:1], "weight_decay": 0.0}, {"params": ws[1:]}]
+        optimizer = exported(text)(groups, lr=0.1, weight_decay=0.5, foreach=foreach)
+        for _ in range(2):
+            for w in ws:
+                w.grad = torch.ones_like(w)
+            optimizer.step()
+        torch.testing.assert_close(torch.stack(ws)[:, 0], torch.tensor([1.75, 1.56], dtype=torch.float64))
+    with pytest.raises(ValueError, match="weight_decay must be >= 0, but got -1"):
+        exported(text)([parameter()], weight_decay=-1)
+
+
+def test_a_rule_that_calls_something_else_weight_decay_keeps_it_apart() -> None:
+    optimizer = exported("weight_decay = 0.5 * g; u = prev(weight_decay) + g")([parameter()], lr=1.0, weight_decay=0.25)
+    (w,) = optimizer.param_groups[0]["params"]
+    w.grad = torch.ones_like(w)
+    optimizer.step()
+    torch.testing.assert_close(w.detach(), torch.full_like(w, 1 - 1 - 0.25))
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "error", "message"),
+    [
+        ("m * ld", {"decay_steps": 0}, ValueError, "decay_steps must be > 0, but got 0"),
+        ("m * ld", {"decay_steps": -3}, ValueError, "decay_steps must be > 0, but got -3"),
+        ("drop(g, 0.1)", {"seed": 1.5}, TypeError, "seed must be an integer, but got 1.5"),
+    ],
+)
+def test_wrong_plans_and_seeds_are_refused(text: str, options: dict[str, Any], error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        exported(text)([parameter()], **options)
+
+
+def test_lr_may_be_a_tensor_of_one_element(optimizer_class: Any) -> None:
+    for shape in ((), (2, 3)):
+        one, other = (torch.ones(shape, requires_grad=True) for _ in range(2))
+        one.grad, other.grad = (torch.full(shape, 0.5) for _ in range(2))
+        optimizer_class([one], lr=0.1).step()
+        optimizer_class([other], lr=torch.tensor([0.1], dtype=torch.float64)).step()
+        assert torch.equal(one, other)
+
+
+class Sharded(Tensor):
+    """A tensor that may not be put together with others, as a DTensor only is by gathering what others hold."""
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func is not torch.cat
+        return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]  # torch has no types for it
+
+
+def test_foreach_leaves_tensors_of_other_kinds_alone() -> None:
+    ws = [torch.ones(3).as_subclass(Sharded).requires_grad_() for _ in range(2)]
+    for w in ws:
+        w.grad = torch.ones(3).as_subclass(Sharded)
+    exported("m")(ws, lr=1.0, foreach=True).step()
+    for w in ws:
+        torch.testing.assert_close(w.detach().as_subclass(Tensor), torch.full((3,), 0.9))
+
+
 def test_lr_0_leaves_parameters_untouched(optimizer_class: Any) -> None:
     w = parameter()
     w.grad = torch.full_like(w, torch.nan)

@@ -42,6 +42,20 @@ def test_torch_hub_loads_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     sys.modules.pop("powersign_cd_optimizer")
 
 
+def test_two_folders_of_one_name_give_their_own_rules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))  # restores sys.path, which torch.hub extends
+    folders = [write_export(export_hub(parse_rule(text)), tmp_path / text) for text in ("g", "-g")]
+    made: list[Any] = []
+    for folder in (*folders, *folders[::-1]):
+        w = torch.zeros(1, requires_grad=True)
+        w.grad = torch.ones(1)
+        made.append(torch.hub.load(str(folder), "found_rule", source="local", params=[w], lr=1.0))
+        made[-1].step()
+        assert w.item() == (-1 if folder == folders[0] else 1)
+    assert type(made[1]) is type(made[2]), "loaded once more, it is the same class"
+    sys.modules.pop("found_rule_optimizer")
+
+
 @pytest.mark.parametrize("name", zoo())
 def test_every_rule_has_a_folder_that_gives_it_back(name: str) -> None:
     files = export_hub(zoo()[name], Provenance(name=name))

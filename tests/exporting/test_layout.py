@@ -14,9 +14,9 @@ from controllers import create_controller
 from neuropt.exporting import Provenance, export_hub, export_rule, layout, write_export
 from neuropt.exporting.layout import formatted
 from search_space import Rule, load_space, parse_rule, zoo
+from tests.exporting.reference import PYTHON
 from tests.exporting.test_torch_file import RULES
 
-PYTHON = ("torch", "python", "optax", "keras")
 SPACES = [("tiny", None), *((name, groups) for name in ("icml2017", "arxiv2017", "extended") for groups in (1, 2, 3))]
 FOUND = Provenance(
     name="digits:1",

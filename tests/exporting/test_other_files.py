@@ -77,6 +77,9 @@ def test_json_is_plain() -> None:
         ({"provenance": {"place": "x"}}, "'place'"),
         ({"provenance": {"versions": {"torch": 2}}}, '"provenance.versions" must map names to str'),
         ({"provenance": {"lr": -1}}, "lr"),
+        ({"version": True}, '"version" must be 1, but got True'),
+        ({"expanded": 3}, '"expanded" must be rule text, but got 3'),
+        ({"author": "x"}, "an exported rule has format, version, .*, but got 'author'"),
     ],
     ids=str,
 )
@@ -86,6 +89,19 @@ def test_other_json_is_refused_and_the_schema_refuses_most_of_it_too(change: dic
         assert not jsonschema.Draft202012Validator(SCHEMA).is_valid(document)
     with pytest.raises(ValueError, match=message):
         from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize("fact", ["lr", "reward"])
+def test_an_integer_too_large_for_a_float_is_refused(fact: str) -> None:
+    document = json.loads(export_rule(parse_rule("g"), "json")) | {"provenance": {fact: 10**400}}
+    with pytest.raises(ValueError, match=rf"Provenance\({fact}=...\) must be finite"):
+        from_json(json.dumps(document))
+
+
+def test_true_is_no_hyperparameter() -> None:
+    document = json.loads(export_rule(parse_rule("beta = 1; u = beta * g"), "json"))
+    with pytest.raises(ValueError, match=r"\{'beta': 1.0\}, but got \{'beta': True\}"):
+        from_json(json.dumps(document | {"hyperparameters": {"beta": True}}))
 
 
 def test_json_that_is_none_is_refused() -> None:

@@ -15,7 +15,7 @@ from search_space.expression import Call, Symbol
 from search_space.primitives import PRIMITIVES
 from tests.compiling.comparison import assert_same
 from tests.compiling.problems import PROBLEMS, Problem
-from tests.exporting.reference import ALL, DECAY_STEPS, STEPS, planned, rate, reference
+from tests.exporting.reference import ALL, DECAY_STEPS, PYTHON, STEPS, planned, rate, reference
 from tests.exporting.test_torch_file import HOSTILE, RULES, run_alone, write
 
 
@@ -85,7 +85,9 @@ def test_it_imports_numpy_only(text: str) -> None:
 def test_every_primitive_has_a_spelling(function: str) -> None:
     expression = Call(function, (Symbol("g"), Symbol("w"), Symbol("g"))[: PRIMITIVES[function].arity])
     rule = Rule((), (Equation("u", expression),))
-    for target in ("torch", "python", "optax", *(["keras"] if rule.deterministic else [])):
+    for target in PYTHON:
+        if target == "keras" and not rule.deterministic:
+            continue
         assert ast.parse(export_rule(rule, target))
 
 
@@ -110,7 +112,7 @@ def test_division_by_zero_is_infinity_and_no_exception() -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-@pytest.mark.parametrize("target", ["python", "optax", "keras"])
+@pytest.mark.parametrize("target", PYTHON)
 def test_nothing_from_outside_becomes_code(text: str, target: str) -> None:
     hostile = Provenance(name="n", source=text, run=text, task=text, date=text, versions={text: text}, summary=text)
     trees = [ast.parse(export_rule(parse_rule("m"), target, p)) for p in (hostile, Provenance(name="n"))]

@@ -10,9 +10,8 @@ from neuropt import find_rule, from_export
 from neuropt.exporting import Provenance, export_rule, write_export
 from neuropt.exporting.reading import MAX_BYTES, provenance_in
 from search_space import RuleError, parse_rule, zoo
+from tests.exporting.reference import PYTHON
 from tests.exporting.test_torch_file import HOSTILE, RULES
-
-PYTHON = ("torch", "python", "optax", "keras")
 
 
 @pytest.mark.parametrize("target", [*PYTHON, "json"])
@@ -46,6 +45,14 @@ def test_a_fact_of_several_lines_is_read_whole() -> None:
     assert provenance_in(source) == Provenance(run="first:1", seed=3, task=tasks)
 
 
+def test_a_name_that_a_terminal_would_obey_is_that_of_the_file(tmp_path: Path) -> None:
+    for name, called in {"\x1b[2J": "mine", "\ud800": "mine", "drop 3": "drop 3"}.items():
+        path = write_export(
+            export_rule(parse_rule("g"), "json", Provenance(name=name)), tmp_path / "mine.json", overwrite=True
+        )
+        assert find_rule(str(path)).name == called
+
+
 NO_EXPORT = "no docstring of a class or function begins with"
 NO_PYTHON = "no JSON and no Python that can be read"
 
@@ -69,6 +76,13 @@ NO_PYTHON = "no JSON and no Python that can be read"
 def test_foreign_text_is_refused_in_one_line(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_export(text)
+
+
+@pytest.mark.parametrize("target", ["torch", "json"])
+def test_a_file_may_begin_with_a_byte_order_mark(target: str, tmp_path: Path) -> None:
+    path = tmp_path / "found"
+    path.write_text(export_rule(parse_rule("g * 2"), target), encoding="utf-8-sig")
+    assert from_export(path).text == "g * 2"
 
 
 def test_foreign_files_are_refused_by_name(tmp_path: Path) -> None:

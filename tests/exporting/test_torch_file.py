@@ -137,7 +137,8 @@ def test_it_reads_like_the_rule() -> None:
     source = export_rule(parse_rule(text), "torch", Provenance(name="powersign", lr=0.1))
     for line in (
         "class Powersign(Optimizer):",
-        "        self, params, lr=0.1, *, beta=0.9, base=2.5, maximize=False, foreach=None",
+        "        base=2.5,",
+        "        weight_decay=0.0,",
         "        m = beta * m_prev + (1 - beta) * g",
         "        u = base ** (sign(g) * sign(m)) * g",
         "            real.sub_(lr * u)",
