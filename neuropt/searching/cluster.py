@@ -171,7 +171,7 @@ def check_address(address: str) -> None:
             f"nothing answers at address {address!r} ({error.strerror or error}); is the cluster's head running there?"
         ) from None
     raise RayError(
-        f"what answers at address {address!r} is no Ray cluster; the port is that of `ray start --head`, 6379 unless that was told otherwise"
+        f"what answers at address {address!r} is no Ray cluster; the port is that of `ray start --head`, 6379 unless told otherwise"
     )
 
 
