@@ -4,23 +4,26 @@
     python benchmarks/archive_baselines.py full          # writes benchmarks/baselines; more folders of the same protocol may follow
 
 `neuropt evaluate RULE --baselines benchmarks/baselines` then compares a rule with them, without tuning them again. An archive is of the
-code that trained it. A ledger that does not say which code that was can still be archived as one of the code here, by `--again N`: N works
-of each task, drawn at random, are trained again, and all of their children must come out the same to the last bit.
+code that trained it. A ledger of other code, or one that does not say of which, can still be archived as one of the code here, by
+`--again N`: N works of each task, drawn at random, are trained again, and all of their children must come out the same to the last bit.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from neuropt.evaluating.baselines import BaselineError, write_baselines
-from neuropt.evaluating.code_hash import CODE, code_sha256
+from neuropt.evaluating.code_hash import CODE
 from neuropt.evaluating.evaluate import evaluate
 from neuropt.evaluating.evaluation import Evaluation
 from neuropt.evaluating.ledger import LEDGER, EvaluationLedger
+from neuropt.evaluating.running import evaluation_facts
 from neuropt.tasks.registry import load_task_data
 from neuropt.tasks.task import Task
 from neuropt.training.work import Done, Work, do_work
@@ -47,29 +50,31 @@ def read(folder: Path, again: int) -> Evaluation:
     """Return a finished evaluation; as one of the code here, if works of each task that are trained again come out the same.
 
     Raises:
-        BaselineError: it is not finished, was trained in several environments or by nobody knows which code, or comes out otherwise.
+        BaselineError: it is not finished, was trained in several environments, by other code or by nobody knows which, or comes out
+            otherwise.
     """
     if not (folder / "summary.json").is_file():
         raise BaselineError(f"{folder} holds no finished evaluation; end it with neuropt evaluate --resume --out DIR")
-    with EvaluationLedger.open(folder / LEDGER) as ledger:
+    with EvaluationLedger.open(folder / LEDGER) as ledger, TemporaryDirectory() as copies:
         if ledger.environment > 1:
             raise BaselineError(f"{folder} was trained in {ledger.environment} environments (--accept-changes)")
-        found = evaluate(out=folder, resume=True)
-        known = all(f"{task.name} {CODE}" in found.facts for task in found.tasks)
-        if again == 0 and not known:
+        copy = Path(shutil.copytree(folder, Path(copies) / "evaluation"))  # whose ledger may record the code here
+        found = evaluate(out=copy, resume=True, accept_changes=True)
+        here = evaluation_facts([(task, load_task_data(task)) for task in found.tasks], found.protocol)
+        other = [name for name, value in here.items() if ledger.facts().get(name) != value]
+        if any(not name.endswith(CODE) for name in other):
+            raise BaselineError(f"{folder} was trained elsewhere: {', '.join(other)} differ here")
+        if other and again == 0:
             raise BaselineError(
-                f"nobody recorded the code of {folder}; to see whether the code here trains alike, give --again 5"
+                f"{folder} was trained by other code, or nobody recorded which; to see whether the code here trains alike, give --again 5"
             )
-        if again == 0:
-            return found
-        for task in found.tasks:
-            other = differing(task, ledger.works(task.name), again)
-            if other:
+        for task in found.tasks if again else ():
+            works = differing(task, ledger.works(task.name), again)
+            if works:
                 raise BaselineError(
-                    f"the code here trains {task.name} otherwise: {len(other)} works differ, such as {other[0]:.200}"
+                    f"the code here trains {task.name} otherwise: {len(works)} works differ, such as {works[0]:.200}"
                 )
-    facts = {f"{task.name} {CODE}": code_sha256(task) for task in found.tasks} | dict(found.facts)
-    return replace(found, facts=facts)
+    return replace(found, facts=dict(found.facts) | here)
 
 
 def differing(task: Task, works: Mapping[str, str], count: int) -> Sequence[str]:

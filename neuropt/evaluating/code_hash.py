@@ -12,6 +12,7 @@ import json
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from inspect import isfunction
 from pathlib import Path
 
 import neuropt
@@ -101,9 +102,9 @@ def _of_other_tasks(task: Task, root: Path) -> set[str]:
 
 
 def _modules_of(task: Task) -> set[str]:
-    """Return the modules of a task's own functions, as files; those that are nobody's own hold no `load`."""
-    name = str(getattr(task.load, "__module__", ""))
-    return {f"{name.replace('.', '/')}.py"} if name.startswith("neuropt.tasks.") else set()
+    """Return the modules that a task's data and model come from, as files; those of a user hold no function of neuropt."""
+    names = {str(function.__module__) for function in (task.load, task.model) if isfunction(function)}
+    return {f"{name.replace('.', '/')}.py" for name in names if name.startswith("neuropt.tasks.")}
 
 
 def _imports(file: Path) -> set[str]:

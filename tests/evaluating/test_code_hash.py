@@ -73,6 +73,9 @@ def test_another_task_may_change_or_come(checkout: Path) -> None:
     assert not changed(checkout, "neuropt/tasks/mnist.py", "steps=100", "steps=101")
     assert changed(checkout, "neuropt/tasks/mnist.py", "steps=100", "steps=101", "mnist-mlp")
     assert not changed(checkout, "neuropt/tasks/registry.py", "MNIST_MLP,", "")
+    # the data of this one come from another module than its model
+    assert not changed(checkout, "neuropt/tasks/wideresnet.py", "steps=700", "steps=701")
+    assert changed(checkout, "neuropt/tasks/wideresnet.py", "steps=700", "steps=701", "cifar10-wideresnet")
 
 
 def test_what_a_task_imports_from_another_ones_module_is_its_own(checkout: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 from neuropt.evaluating.baselines import BaselineError, write_baselines
 from neuropt.evaluating.evaluate import evaluate
 from neuropt.evaluating.evaluation import Evaluation
+from neuropt.evaluating.ledger import EvaluationLedger
 from neuropt.searching.ledger_file import LedgerError
 from tests.cli.running import ROOT
 from tests.evaluating.killing import begun
@@ -241,7 +242,9 @@ def test_an_evaluation_does_not_go_on_with_other_code(whole: tuple[Path, Evaluat
         evaluate(out=folder, resume=True)
 
 
-def test_the_script_that_writes_the_archive_says_what_it_cannot_know(
+@pytest.mark.parametrize("code", [{}, {"digits-mlp code_sha256": "0" * 64}], ids=["not recorded", "other"])
+def test_an_evaluation_of_unknown_or_other_code_is_archived_where_the_code_here_trains_alike(
+    code: dict[str, str],
     whole: tuple[Path, Evaluation],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -252,13 +255,15 @@ def test_the_script_that_writes_the_archive_says_what_it_cannot_know(
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
         (facts,) = connection.execute("SELECT facts FROM environments").fetchone()
         old = {name: value for name, value in json.loads(facts).items() if not name.endswith("code_sha256")}
-        connection.execute("UPDATE environments SET facts = ?", (json.dumps(old),))
+        connection.execute("UPDATE environments SET facts = ?", (json.dumps(old | code),))
     archived = run_script(monkeypatch, str(folder), "--to", str(to))
     assert archived == 2
-    assert "whether the code here trains alike, give --again" in capsys.readouterr().err
+    assert "was trained by other code, or nobody recorded which" in (said := capsys.readouterr().err)
+    assert "whether the code here trains alike, give --again" in said
     assert run_script(monkeypatch, str(folder), "--to", str(to), "--again", "1") == 0
     assert "digits-mlp: 1 of 1 works trained again are the same" in capsys.readouterr().out
     assert len(evaluate(["g * sign(m)"], baselines=to).rows) == 4
+    assert begun_environments(folder) == 1, "the ledger itself is only read"
     with closing(sqlite3.connect(folder / "ledger.sqlite")) as connection, connection:
         connection.execute("INSERT INTO environments VALUES (2, 0, ?)", (facts,))
     assert run_script(monkeypatch, str(folder), "--to", str(to)) == 2
@@ -281,6 +286,11 @@ def test_no_archive_is_made_where_the_code_here_trains_otherwise(
     assert run_script(monkeypatch, str(folder), "--to", str(to), "--again", "1") == 2
     assert "the code here trains digits-mlp otherwise: 1 works differ" in capsys.readouterr().err
     assert not to.exists()
+
+
+def begun_environments(folder: Path) -> int:
+    with EvaluationLedger.open(folder / "ledger.sqlite") as ledger:
+        return ledger.environment
 
 
 def run_script(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
