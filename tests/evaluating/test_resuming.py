@@ -177,7 +177,7 @@ def test_an_archive_alone_is_compared_without_training(
 
 
 def test_an_archive_holds_several_evaluations_of_one_protocol(whole: tuple[Path, Evaluation], tmp_path: Path) -> None:
-    config = {"tasks": ["digits-mlp"], **SMALL}
+    config: dict[str, Any] = {"tasks": ["digits-mlp"], **SMALL}
     write_baselines(tmp_path / "both", [whole[1], evaluate(["sgd"], **config)])
     found = evaluate(["g * sign(m)"], baselines=tmp_path / "both")
     assert {row.optimizer for row in found.rows} == {"g * sign(m)", "adam", "adabound", "rmsprop", "sgd"}
