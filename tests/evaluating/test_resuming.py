@@ -184,7 +184,7 @@ def test_an_archive_holds_several_evaluations_of_one_protocol(whole: tuple[Path,
     with pytest.raises(BaselineError, match="two evaluations hold adam; an archive has every optimizer once"):
         write_baselines(tmp_path / "twice", [whole[1], evaluate(["adam"], **config)])
     with pytest.raises(BaselineError, match="seeds is 3 in one evaluation and 4 in another"):
-        write_baselines(tmp_path / "seeds", [whole[1], evaluate(["sgd"], **config | {"seeds": 4})])
+        write_baselines(tmp_path / "seeds", [whole[1], evaluate(["sgd"], **config | dict[str, Any](seeds=4))])
 
 
 @pytest.mark.parametrize(
