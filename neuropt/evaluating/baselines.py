@@ -94,7 +94,7 @@ def _check_alike(one: Evaluation, other: Evaluation) -> None:
     tasks = {task.name for task in one.tasks} ^ {task.name for task in other.tasks}
     if tasks:
         raise BaselineError(f"only one of the evaluations has the tasks {', '.join(sorted(tasks))}")
-    here, there = _fixed(one) | dict(one.facts), _fixed(other) | dict(other.facts)
+    here, there = (_fixed(found) | _keys(found) for found in (one, other))
     for name in here | there:  # the protocol first, since facts may differ on its account
         if here.get(name) != there.get(name):
             raise BaselineError(
@@ -107,6 +107,10 @@ def _check_alike(one: Evaluation, other: Evaluation) -> None:
 
 def _fixed(found: Evaluation) -> dict[str, Any]:
     return {name: value for name, value in asdict(found.config).items() if name in SHARED}
+
+
+def _keys(found: Evaluation) -> dict[str, str]:
+    return {f"{task.name} {name}": value for task in found.tasks for name, value in _key(task, found.facts).items()}
 
 
 def _named(found: Evaluation, task: Task) -> list[Study]:
