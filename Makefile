@@ -12,7 +12,7 @@ CODE := search_space controllers neuropt tests
 # Whatever starts Ray is in tests/searching, so in `two` alone: two Rays beside each other on two cores hung once, in a worker that waited for
 # what the driver had put into Ray's memory.
 ONE := $(addprefix tests/,comparing compiling controllers exporting optimizers project search_space statistics)
-SLOW_TWO := $(addprefix tests/,evaluating reporting searching)
+SLOW_TWO := $(addprefix tests/,examples project reporting searching)
 SIDE_BY_SIDE := --no-print-directory --jobs 2 --keep-going --output-sync=target
 
 .PHONY: help search test test-all fast-tests-one fast-tests-two all-tests-one all-tests-two check lint types mypy pyright format docs constraints clean
