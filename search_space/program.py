@@ -5,12 +5,17 @@
     registers   x | 0.9 | past | product | sum          past starts at 0
     operations  product = 0.9 * past;  sum = product + x
     updates     past <- sum                             after the step
+
+A remembered value has one number an element if what replaces it has, and that is seen by running the operations once: `start` does so
+where there are reductions, since norm(1 + past) of ten elements starts at sqrt(10).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from search_space.graph import Node, group_key, order
 from search_space.primitives import PRIMITIVES
@@ -23,7 +28,8 @@ class Program:
         root: what to compute.
         outer: which nodes are handed in at every step instead of being computed.
 
-    `inputs` are those nodes; `start(values)` gives registers, and `step(registers)` runs one step on them.
+    `inputs` are those nodes; `start(values)` gives registers, and `step(registers)` runs one step on them. Both make numpy warn where
+    a rule divides by 0.
     """
 
     def __init__(self, root: Node, outer: Callable[[Node], bool]) -> None:
@@ -43,22 +49,37 @@ class Program:
                 self._places[node.key, group] = self._add(node, group)
         self.root = self._places[root.key, b""]
         self.updates = [(slot, self._sources[memory]) for memory, slot in self._slots.items()]
+        self._reduces = any(PRIMITIVES[n.function].kind == "reducing" for n, _ in nodes if n.function in PRIMITIVES)
 
     def start(self, values: Sequence[Any]) -> list[Any]:
-        """Return registers before the first step, `values` in those of the inputs."""
+        """Return registers before the first step; `values` are those of the inputs at that step."""
         registers = list(self.first)
         registers[: len(values)] = values
-        return registers
+        return self._filled(registers) if self._reduces else registers
 
     def step(self, registers: list[Any]) -> Any:
         """Run one step, remember what the next one reads, and return the value of the root."""
-        for function, arguments, out in self.operations:
-            registers[out] = function(*[registers[i] for i in arguments])
+        self._operate(registers)
         value = registers[self.root]
         now = [registers[source] for _, source in self.updates]
         for (slot, _), remembered in zip(self.updates, now, strict=True):
             registers[slot] = remembered
         return value
+
+    def _operate(self, registers: list[Any]) -> None:
+        for function, arguments, out in self.operations:
+            registers[out] = function(*[registers[i] for i in arguments])
+
+    def _filled(self, registers: list[Any]) -> list[Any]:
+        """Return registers in which each remembered value has the shape of what replaces it; one may replace another, hence the loop."""
+        while True:
+            self._operate(registers)
+            shapes = [(slot, np.shape(registers[source])) for slot, source in self.updates]
+            grown = [(slot, shape) for slot, shape in shapes if np.shape(registers[slot]) != shape]
+            if not grown:
+                return registers
+            for slot, shape in grown:
+                registers[slot] = np.full(shape, self.first[slot])
 
     def _new(self, first: Any = None) -> int:
         self.first.append(first)

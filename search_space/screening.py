@@ -148,13 +148,16 @@ def _descends(root: Node, sign: int, scale: float, trajectory: Trajectory) -> bo
     curvature, w, loss = _quadratic(*trajectory.sizes)
     rates = np.array(RATES)[:, None] * (trajectory.sizes[0] / scale)
     program = Program(root, lambda n: n.function in ("input", "normal", "uniform"))
-    registers = program.start([None] * len(program.inputs))
-    values: dict[str, Any] = {"T": float(DESCENT_STEPS), "lr": rates}
+    constants: dict[str, Any] = {"T": float(DESCENT_STEPS), "lr": rates}
+
+    def inputs(t: int) -> list[Any]:
+        values = constants | {"g": curvature * w, "w": w, "t": float(t)}
+        return [_input(node, values, t) for node in program.inputs]
+
     with np.errstate(all="ignore"):
+        registers = program.start(inputs(0))
         for t in range(DESCENT_STEPS):
-            values |= {"g": curvature * w, "w": w, "t": float(t)}
-            for i, node in enumerate(program.inputs):
-                registers[i] = _input(node, values, t)
+            registers[: len(program.inputs)] = inputs(t)
             w = w - rates * sign * program.step(registers)
         return bool((np.square(w) @ curvature < (1.0 - LEAST_DESCENT) * loss).any())
 

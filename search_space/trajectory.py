@@ -99,7 +99,7 @@ class Values:
         """Return a remembered value at every step."""
         values = [self.kept[n.key] for n in program.inputs]
         moving = [(i, v) for i, v in enumerate(values) if self.moves(v)]
-        registers = program.start(values)
+        registers = program.start([v[0] if self.moves(v) else v for v in values])
         path = []
         for t in range(self.shape[0]):
             for i, v in moving:

@@ -66,6 +66,13 @@ def test_a_rule_and_its_negative_pass_with_opposite_signs(text: str) -> None:
     assert opposite.cosine == pytest.approx(-found.cosine)
 
 
+def test_the_quadratic_begins_as_the_rule_does() -> None:
+    # moves at its first step only, where norm(1 + prev(y)) is sqrt(256) on the trajectory and sqrt(16) on the quadratic: uphill on both
+    found = screen(parse_rule("y = g; u = (t == 0) * (3 - norm(1 + prev(y))) * g"), recorded())
+    assert found.accepted
+    assert found.sign == -1
+
+
 def test_cosine_and_scale_are_those_of_the_update() -> None:
     # cos(g, (1, 1)) for g = (1, 0) and (0, 2): 1/sqrt(2) at both steps; mean |u| of (1, 1) is 1
     trajectory = Trajectory(np.array([[1.0, 0.0], [0.0, 2.0]]), np.ones((2, 2)))

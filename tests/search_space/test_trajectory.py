@@ -67,6 +67,13 @@ def test_known_rules_have_the_interpreter_s_values(name: str) -> None:
         "a = ema(drop(g, 0.3), 0.9); u = a + prev(a)",
         "a = drop(g, 0.3); b = a * prev(b, 1) + w; u = b * a",
         "lr * g + T",
+        # a reduction of a start is one of all its elements: norm(1 + prev(u)) begins at sqrt(elements)
+        "norm(1 + prev(u)) * g",
+        "n = norm(1 + prev(n)) * 0.1; u = n * g",
+        "x = norm(prev(y, 1)) * 0.1; y = prev(z, 2); z = g + 0 * x; u = x * z",
+        "a = norm(prev(a) + 1) * noise(0.1); u = a + g",
+        "dot(cummax(prev(u)) + t, 3 + prev(u)) * g",
+        "norm(ema(delay(g) + 1, 0.9)) * g",
         "ld * cd(2) * rd(3) * g",
     ],
 )
@@ -95,6 +102,7 @@ def test_random_rules_have_the_interpreter_s_values(rule: Rule) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(strings(EXTENDED))
+@example((3, 0, 0, 0, 0, 29, 31, 16, 0, 6))  # r1 = mhat + g; u = norm(1 + prev(u)) / (norm(r1) + 1e-16) * r1
 def test_random_rules_of_the_wider_space_have_the_interpreter_s_values(tokens: tuple[int, ...]) -> None:
     assert_mostly_the_interpreter_s_values(EXTENDED.decode(tokens))
 
@@ -111,15 +119,22 @@ def assert_mostly_the_interpreter_s_values(rule: Rule) -> None:
     assert (close | magnified).mean() > 0.5 or not np.isfinite(expected).all() or len(rule.text) > 200
 
 
-def test_programs_step_like_the_interpreter() -> None:
-    recorded = trajectory()
-    rule = parse_rule("x = prev(y) + g; y = 0.5 * prev(x) + w; u = x * y + m + ema(w, 0.3)")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = prev(y) + g; y = 0.5 * prev(x) + w; u = x * y + m + ema(w, 0.3)",
+        "x = prev(y) + g; y = norm(1 + prev(x)) + w; u = x * y + m",
+        "x = norm(prev(y, 1)); y = prev(z, 2); z = g + mean(prev(x)); u = x * z + g",
+    ],
+)
+def test_programs_step_like_the_interpreter(text: str) -> None:
+    recorded, rule = trajectory(), parse_rule(text)
     program = Program(rule_graph(rule), lambda node: node.function == "input")
-    registers = program.start([None] * len(program.inputs))
+    inputs = [{"g": recorded.gradients, "w": recorded.weights}[str(node.value)] for node in program.inputs]
+    registers = program.start([values[0] for values in inputs])
     path = []
-    for g, w in zip(recorded.gradients, recorded.weights, strict=True):
-        for i, node in enumerate(program.inputs):
-            registers[i] = {"g": g, "w": w}[str(node.value)]
+    for t in range(STEPS):
+        registers[: len(inputs)] = [values[t] for values in inputs]
         path.append(program.step(registers))
     np.testing.assert_allclose(np.stack(path), stepwise(rule, recorded), rtol=ROUND_OFF)
 

@@ -41,6 +41,8 @@ RULES = {
     "reduction of lr": "100 * norm(lr) * g",
     "reduction of a reduction": "1e-3 * g / norm(dot(norm(g), 2))",
     "reduction of a remembered reduction": "n = 0.5 * prev(n) + norm(g); u = g / (norm(n) + norm(prev(n)) + 1e-8)",
+    "reduction of a start": "u = 1e-2 * norm(1 + prev(u)) * g",
+    "reduction of the start of a number": "n = 0.1 * norm(1 + prev(n)); u = n * g",
     "remembered number": "mu = 0.9 * prev(mu, 1); u = g * (1 - mu)",
     "remembered maximum": "g / (sqrt(cummax(v)) + 1e-3)",
     "remembered sum": "g / (sqrt(cumsum(g ** 2)) + 1e-8)",
