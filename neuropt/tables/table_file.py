@@ -7,6 +7,7 @@ import json
 import zipfile
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -89,11 +90,9 @@ def find_table(name_or_path: str | Path) -> Path:
     if str(name_or_path) in table_names():
         return shipped
     path = Path(name_or_path)
-    try:
+    with suppress(OSError, ValueError):  # too long for a path, or a character that none has
         if path.is_file():
             return path
-    except (OSError, ValueError):
-        pass  # too long for a path, or a character that none has
     raise TableError(
         f"no table {str(name_or_path)!r:.200}: there are {', '.join(table_names()) or 'none'}, or give the file of one"
     )

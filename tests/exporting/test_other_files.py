@@ -48,7 +48,8 @@ def test_json_goes_round(name: str) -> None:
 @pytest.mark.parametrize("name", zoo())
 def test_json_is_what_its_schema_says(name: str) -> None:
     for provenance in (PROVENANCE, Provenance()):
-        jsonschema.validate(json.loads(export_rule(zoo()[name], "json", provenance)), SCHEMA)
+        document = json.loads(export_rule(zoo()[name], "json", provenance))
+        assert list(jsonschema.Draft202012Validator(SCHEMA).iter_errors(document)) == []
 
 
 def test_the_schema_is_for_this_version_and_knows_every_fact() -> None:
