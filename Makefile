@@ -7,15 +7,16 @@ RUN ?= runs/first
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 CODE := search_space controllers neuropt tests
-# Tests run side by side in two jobs, which take about as long. In `make test`, `one` has the folders of ONE and `two` all others, so that a
-# new folder is in one of them by itself; in `make test-all`, each begins with slow tests: `two` with those of SLOW_TWO, `one` with all others.
-# Whatever starts Ray is in tests/searching, so in `two` alone: two Rays beside each other on two cores hung once, in a worker that waited for
-# what the driver had put into Ray's memory.
+# Tests run in three jobs side by side, which take about as long: `one` has the folders of ONE, `ray` whatever starts Ray, and `two` all
+# others, so that a new folder is in one of them by itself. Ray's tests wait half of their time, hence three jobs for two cores; two Rays
+# beside each other hung once, in a worker that waited for what the driver had put into Ray's memory, hence one job for all of it.
 ONE := $(addprefix tests/,comparing compiling controllers exporting optimizers project search_space statistics)
-SLOW_TWO := $(addprefix tests/,examples project reporting searching)
-SIDE_BY_SIDE := --no-print-directory --jobs 2 --keep-going --output-sync=target
+RAY := tests/searching
+MARKS := not slow
+TESTS := tests-ray tests-one tests-two
+SIDE_BY_SIDE := --no-print-directory --jobs 3 --keep-going --output-sync=target
 
-.PHONY: help search test test-all fast-tests-one fast-tests-two all-tests-one all-tests-two check lint types mypy pyright format docs constraints clean
+.PHONY: help search test test-all $(TESTS) check lint types mypy pyright format docs constraints clean
 
 help:  ## list what there is
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -29,24 +30,21 @@ search: $(VENV)/.installed  ## install, and run the default search to its end (R
 	fi
 
 test: check  ## install, then format, lint, types and tests, as CI runs them
-	@echo "two halves of the tests run side by side; each shows when it is done"
-	$(MAKE) $(SIDE_BY_SIDE) fast-tests-one fast-tests-two
+	@echo "three parts of the tests run side by side; each shows when it is done"
+	$(MAKE) $(SIDE_BY_SIDE) $(TESTS)
 
 test-all: check  ## the same with the slow tests
-	@echo "two halves of the tests run side by side, the slow ones of each before the others; each shows when it is done"
-	$(MAKE) $(SIDE_BY_SIDE) all-tests-one all-tests-two
+	@echo "three parts of the tests run side by side, slow ones too; each shows when it is done"
+	$(MAKE) $(SIDE_BY_SIDE) $(TESTS) MARKS="slow or not slow"
 
-fast-tests-one: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "not slow" $(ONE)
+tests-one: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "$(MARKS)" $(ONE)
 
-fast-tests-two: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(ONE))
+tests-ray: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "$(MARKS)" $(RAY)
 
-all-tests-one: $(VENV)/.installed-dev
-	$(BIN)/pytest -m slow $(addprefix --ignore=,$(SLOW_TWO)); slow=$$?; $(BIN)/pytest -m "not slow" $(ONE) && exit $$slow
-
-all-tests-two: $(VENV)/.installed-dev
-	$(BIN)/pytest -m slow $(SLOW_TWO); slow=$$?; $(BIN)/pytest -m "not slow" $(addprefix --ignore=,$(ONE)) && exit $$slow
+tests-two: $(VENV)/.installed-dev
+	$(BIN)/pytest -m "$(MARKS)" $(addprefix --ignore=,$(ONE) $(RAY))
 
 check: lint types
 

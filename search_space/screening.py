@@ -69,6 +69,14 @@ def screen(rule: Rule, trajectory: Trajectory | None = None) -> Screening:
 
 def screen_node(root: Node, trajectory: Trajectory) -> Screening:
     """Test the rule whose update is `root`."""
+    found = screen_on_trajectory(root, trajectory)
+    if found.accepted and not _descends(root, found.sign, found.scale, trajectory):
+        return replace(found, accepted=False, reason="does not descend a quadratic")
+    return found
+
+
+def screen_on_trajectory(root: Node, trajectory: Trajectory) -> Screening:
+    """Do the tests of `screen_node` but for the last, which descends a quadratic."""
     if not root.uses_gradient or _same_for_all_gradients(root):
         return Screening(False, "does not use the gradient", 1, 0.0, 0.0)
     u = trajectory.values(root)
@@ -82,8 +90,6 @@ def screen_node(root: Node, trajectory: Trajectory) -> Screening:
     sign = -1 if cosine < 0.0 else 1
     if abs(cosine) < LEAST_COSINE:
         return Screening(False, "does not follow the gradient", sign, scale, cosine)
-    if not _descends(root, sign, scale, trajectory):
-        return Screening(False, "does not descend a quadratic", sign, scale, cosine)
     return Screening(True, None, sign, scale, cosine)
 
 

@@ -77,9 +77,9 @@ def test_a_search_goes_on_past_rules_that_break_their_process(executor: TuneExec
 def test_every_fault_is_found_by_a_search_and_by_finalists(executor: TuneExecutor) -> None:
     broken = tuple(REASONS)
     engine = Listed(works_with(*broken))
-    limited(4.0).search(engine)
+    limited(2.0).search(engine)
     assert_only_the_faulty_failed([engine.done[i] for i in range(len(broken) + 1)], broken)
-    mapped = dict(limited(4.0).map(works_with(*broken)))
+    mapped = dict(limited(2.0).map(works_with(*broken)))
     assert_only_the_faulty_failed([mapped[i] for i in range(len(broken) + 1)], broken)
 
 
