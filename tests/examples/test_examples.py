@@ -17,9 +17,9 @@ from neuropt import export_rule, write_export, zoo
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEEDS = {
-    # the library, and how to get it: lightning comes with the dev extra, transformers needs 172 MB
+    # the library, and how to get it: lightning comes with the dev extra, transformers needs 172 MB and comes with `make test-all`
     "lightning_module": ("lightning", "pip install -c constraints.txt lightning"),
-    "hugging_face_trainer": ("transformers", "pip install -c constraints.txt transformers accelerate"),
+    "hugging_face_trainer": ("transformers", "pip install -c constraints.txt -e '.[hugging-face]'"),
 }
 HERE = ("plain_loop", "lr_scheduler", "gradient_accumulation", "mixed_precision", "create")
 APART = ("compiled", "distributed", *NEEDS)

@@ -68,10 +68,10 @@ def test_a_test_that_fails_fails_make_and_the_others_are_run(tmp_path: Path) -> 
     pytest_of_ours.parent.mkdir()
     pytest_of_ours.write_text('#!/bin/sh\necho "ran $3"\n[ "$3" != tests/searching ]\n', encoding="utf-8")
     pytest_of_ours.chmod(0o700)
-    for done in ("bin/ruff", "bin/mypy", "bin/pyright"):
-        (tmp_path / done).symlink_to("/bin/true")
-    (tmp_path / "bin" / "python").touch()
-    (tmp_path / ".installed-dev").touch()
+    for check in ("ruff", "mypy", "pyright"):
+        (tmp_path / "bin" / check).symlink_to("/bin/true")
+    for done in ("bin/python", ".installed-dev", ".installed-all"):
+        (tmp_path / done).touch()
     for target in ("test", "test-all"):
         ended = make(target, f"VENV={tmp_path}")
         assert ended.returncode != 0
@@ -104,9 +104,12 @@ def test_every_dependency_is_pinned_within_its_range() -> None:
     )
     pins = {canonicalize_name(name): version for name, version in pins.items()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    extras = project["optional-dependencies"]  # dev, and docs through it, are what `make constraints` installs
+    extras = project["optional-dependencies"]
     assert "neuropt[docs]" in extras["dev"]
-    required = project["dependencies"] + [one for one in extras["dev"] if one != "neuropt[docs]"] + extras["docs"]
+    installed = re.search(r"EXTRAS := \[(.*)\]", (ROOT / "Makefile").read_text(encoding="utf-8"))
+    assert installed is not None
+    assert {*installed[1].split(","), "docs"} == extras.keys(), "what `make test-all` and `make constraints` install"
+    required = project["dependencies"] + [one for extra in extras.values() for one in extra if one != "neuropt[docs]"]
     for requirement in map(Requirement, required):
         assert requirement.specifier.contains(pins[canonicalize_name(requirement.name)]), requirement
     assert pins[canonicalize_name("torch")] == "2.13.0", "no local part, so that CPU and CUDA builds both fit"
