@@ -22,7 +22,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.compiling.test_rule_optimizer.RuleOptimizer", partial(RuleOptimizer, fused=True))
 
 
-@pytest.mark.parametrize("name", ["adam", "powersign", "adagraft-sgd-adam", "bello-05"])
+@pytest.mark.parametrize("name", ["adam", "powersign", "adagraft-sgd-adam"])
 def test_the_conformance_suite(name: str) -> None:
     def factory(
         params: list[Tensor], lr: float | Tensor = 1e-3, *, maximize: bool = False, foreach: bool | None = None

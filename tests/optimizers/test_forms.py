@@ -6,6 +6,7 @@ import copy
 import io
 from collections.abc import Iterator
 from functools import partial
+from itertools import cycle
 from typing import Any, cast
 
 import pytest
@@ -68,6 +69,11 @@ def of(cls: Any) -> dict[str, Any]:
 
 def named(case: tuple[Any, dict[str, Any]]) -> str:
     return "-".join([case[0].__name__, *case[1]])
+
+
+def in_turns(*values: Any) -> list[Any]:
+    """All cases, each with one of the values: every pair would be a compilation."""
+    return [pytest.param(case, value, id=f"{named(case)}-{value}") for case, value in zip(CASES, cycle(values))]
 
 
 def starts(dtype: torch.dtype) -> list[Tensor]:
@@ -136,8 +142,7 @@ def test_compiled_steps_equal_the_loop(case: tuple[Any, dict[str, Any]]) -> None
 
 @needs_compiler
 @pytest.mark.slow
-@pytest.mark.parametrize("maximize", [False, True])
-@pytest.mark.parametrize("case", CASES, ids=named)
+@pytest.mark.parametrize(("case", "maximize"), in_turns(False, True))
 def test_compiled_steps_of_every_class_equal_the_loop(case: tuple[Any, dict[str, Any]], maximize: bool) -> None:
     cls, hyper = case
     loop, fused = (made(cls, hyper | {"maximize": maximize}, torch.float64, fused=form) for form in (None, True))
@@ -147,8 +152,7 @@ def test_compiled_steps_of_every_class_equal_the_loop(case: tuple[Any, dict[str,
 
 @needs_compiler
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("case", CASES, ids=named)
+@pytest.mark.parametrize(("case", "dtype"), in_turns(torch.float16, torch.bfloat16))
 def test_compiled_steps_in_half_precision_go_where_double_goes(
     case: tuple[Any, dict[str, Any]], dtype: torch.dtype
 ) -> None:
