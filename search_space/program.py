@@ -37,7 +37,7 @@ class Program:
         self.first: list[Any] = []
         self.operations: list[tuple[Callable[..., Any], tuple[int, ...], int]] = []
         self._places: dict[tuple[bytes, bytes], int] = {}
-        self._slots: dict[tuple[bytes, int], int] = {}
+        self._slots: dict[tuple[tuple[bytes, int], float], int] = {}
         self._sources: dict[tuple[bytes, int], int] = {}
         nodes = list(order(root, outer))
         for node, _ in nodes:
@@ -48,8 +48,9 @@ class Program:
             if not outer(node):
                 self._places[node.key, group] = self._add(node, group)
         self.root = self._places[root.key, b""]
-        self.updates = [(slot, self._sources[memory]) for memory, slot in self._slots.items()]
-        self._reduces = any(PRIMITIVES[n.function].kind == "reducing" for n, _ in nodes if n.function in PRIMITIVES)
+        self.updates = [(slot, self._sources[memory]) for (memory, _), slot in self._slots.items()]
+        computed = [n.function for n, _ in nodes if n.function in PRIMITIVES and not outer(n)]
+        self._reduces = any(PRIMITIVES[function].kind == "reducing" for function in computed)
 
     def start(self, values: Sequence[Any]) -> list[Any]:
         """Return registers before the first step; `values` are those of the inputs at that step."""
@@ -86,10 +87,10 @@ class Program:
         return len(self.first) - 1
 
     def _slot(self, memory: tuple[bytes, int], start: float) -> int:
-        """Return the register of a remembered value."""
-        if memory not in self._slots:
-            self._slots[memory] = self._new(start)
-        return self._slots[memory]
+        """Return the register of a remembered value; one that is read with two starts has two."""
+        if (memory, start) not in self._slots:
+            self._slots[memory, start] = self._new(start)
+        return self._slots[memory, start]
 
     def _place(self, node: Node, group: bytes) -> int:
         return self._places[node.key, group if node.is_open else b""]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from neuropt.compiling.execution import Execution, Value
 from neuropt.compiling.kernel import Kernel
+from neuropt.compiling.shards import cut_state, is_gathered, whole
 
 CYCLED = ("momentum", "beta1", "beta")
 """The first of these that is a hyperparameter of the rule is what torch's cyclic schedulers move as `momentum`."""
@@ -49,9 +50,16 @@ def make_due(p: Tensor, index: int, state: State, execution: Execution) -> Due:
     if p.is_complex():
         w, g = (torch.view_as_real(x.resolve_conj()) for x in (p, g))
     if not state:
-        state["step"] = torch.zeros((), dtype=torch.float32)
-        remember(state, execution.start(computed(w, execution)), w)
+        state.update(_start(w, execution))
     return Due(w, g, state, index, int(state["step"].item()))
+
+
+def _start(w: Tensor, execution: Execution) -> State:
+    state: State = {"step": torch.zeros((), dtype=torch.float32)}
+    gathered = is_gathered(w, execution.program)
+    x = whole(w) if gathered else w
+    remember(state, execution.start(computed(x, execution)), x)
+    return cut_state(state, w) if gathered else state
 
 
 def computed(x: Tensor, execution: Execution) -> Tensor:

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from neuropt.compiling.draws import drawn_like
 from neuropt.compiling.due import Due, GroupStep, computed, recall, remember
+from neuropt.compiling.shards import cut, cut_state, is_gathered, whole
 
 
 def update_each(due: Sequence[Due], step: GroupStep) -> None:
     """Update parameters one after the other."""
     for one in due:
-        _update(one, step)
+        if is_gathered(one.w, step.execution.program):
+            _update_gathered(one, step)
+        else:
+            _update(one, step)
+
+
+def _update_gathered(one: Due, step: GroupStep) -> None:
+    state = {name: whole(value) for name, value in one.state.items()}
+    gathered = replace(one, w=whole(one.w).clone(), g=whole(one.g), state=state)
+    _update(gathered, step)
+    one.w.copy_(cut(gathered.w, one.w))
+    one.state.update(cut_state(state, one.w))
 
 
 def _update(one: Due, step: GroupStep) -> None:

@@ -24,6 +24,7 @@ from neuropt.compiling.forms import by_lists, check_forms, fused_step, kept_form
 from neuropt.compiling.fused import Moving
 from neuropt.compiling.loop import update_each
 from neuropt.compiling.ranges import FINITE, range_of
+from neuropt.compiling.shards import is_gathered
 from neuropt.optimizers.arguments import check_flag, check_number
 from neuropt.optimizers.closure_step import ClosureStep
 from neuropt.optimizers.ranges import check_in
@@ -69,7 +70,8 @@ class RuleOptimizer(ClosureStep):
 
     Everything lives in the parameter groups and is read at every step, so that schedulers may change it. The state of a parameter is its
     `step`, and what the rule remembers by name: tensors, or Python floats where a recurrence holds numbers only. Parameters in
-    half precision are computed and remembered in float32. Complex parameters are pairs of real ones.
+    half precision are computed and remembered in float32. Complex parameters are pairs of real ones. Sharded ones (DTensor, as of FSDP2)
+    step as shards, and under rules with reductions or draws gathered one after the other: the numbers are those of one process.
 
     `foreach` and `fused` say how a step runs, not what it computes, and are no part of what `load_state_dict` brings. If both are
     None, it is `foreach` where all parameters of a group are on a GPU and a loop otherwise, as in torch. The forms agree to the last
@@ -203,7 +205,8 @@ class RuleOptimizer(ClosureStep):
             if rest is not None:
                 return update_each(rest, step)
         due = [make(w, index) for w, _, _, index in moving]
-        return update_lists(due, step) if by_lists(group) else update_each(due, step)
+        by_list = by_lists(group) and not any(is_gathered(one.w, execution.program) for one in due)
+        return update_lists(due, step) if by_list else update_each(due, step)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, to the last bit.

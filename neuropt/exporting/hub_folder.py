@@ -127,10 +127,9 @@ def limits(rule: Rule, provenance: Provenance) -> list[str]:
     if rule.reads("T"):
         facts.append("It decays over `decay_steps`, the planned steps, which you give.")
     if not rule.pointwise:
-        facts.append("It reduces over whole tensors, so sharded parameters give other numbers.")
+        facts.append(
+            "It reduces over whole tensors: shards that are plain tensors give other numbers; DTensors (FSDP2) give the same."
+        )
     if not rule.deterministic:
         facts.append("It draws random numbers, from `seed` and the step; equal seeds repeat.")
-        facts.append(
-            "Sharded parameters (DTensor, as of FSDP2) are refused by torch, which mixes them with no plain tensors."
-        )
     return facts

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from neuropt.compiling.program import equation_kinds
 from search_space import Interpreter, Rule
 
 START = (1.0, -0.5, 2.0)
@@ -99,9 +98,6 @@ def record(rule: Rule, lr: float, precision: Precision = DOUBLE) -> Recording:
 
 def _path(rule: Rule, lr: float, of_gradients: float = 0.0, of_start: float = 0.0) -> Array:
     interpreter = Interpreter(rule, decay_steps=DECAY_STEPS if rule.reads("T") else None, seed=SEED)
-    kinds = equation_kinds(interpreter.rule)
-    for name, start in interpreter.remembered.items():  # it starts tensors as one number, which norm can tell
-        interpreter.remembered[name] = np.full(len(START), start) if kinds.get(name) == "tensor" else start
     w, path = np.array(START) * (1 + of_start), []
     with np.errstate(all="ignore"):
         for g in np.array(GRADIENTS) * (1 + of_gradients):

@@ -76,15 +76,16 @@ def test_the_card_tells_use_evaluation_origin_and_limits() -> None:
         "- run: `digits:1`",
         "`decay_steps`",
         "Searched on `digits-mlp`",
-        "sharded",
+        "shards that are plain tensors give other numbers; DTensors (FSDP2) give the same",
         "`seed`",
     ):
         assert said in body
+    assert "refused" not in body.partition("## Limits")[2].replace("sparse ones are refused", "")
     loaded = '"FOLDER", "digits_1", source="local", params=model.parameters(), lr=0.05, decay_steps=STEPS'
     assert " ".join(loaded.split()) in " ".join(body.replace(",\n", ", ").split()).replace("  ", " ")
     plain = export_hub(parse_rule("g"))["README.md"]
     assert "None is recorded with this rule." in plain
-    assert not any(said in plain for said in ("sharded", "`seed`", "decay_steps", "found by neuropt"))
+    assert not any(said in plain for said in ("shards", "`seed`", "decay_steps", "found by neuropt"))
 
 
 def test_what_a_rule_is_is_said_first() -> None:

@@ -125,6 +125,8 @@ def assert_mostly_the_interpreter_s_values(rule: Rule) -> None:
         "x = prev(y) + g; y = 0.5 * prev(x) + w; u = x * y + m + ema(w, 0.3)",
         "x = prev(y) + g; y = norm(1 + prev(x)) + w; u = x * y + m",
         "x = norm(prev(y, 1)); y = prev(z, 2); z = g + mean(prev(x)); u = x * z + g",
+        "a = 0.9 * prev(a, 1) + g; u = a - delay(a)",  # one value that begins at 1 and, a step ago, at 0
+        "y = sign(g); z = sign(g); u = g + prev(y, 1) * w + prev(z, 2)",
     ],
 )
 def test_programs_step_like_the_interpreter(text: str) -> None:

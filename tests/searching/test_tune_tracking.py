@@ -48,6 +48,7 @@ def test_curves_and_configuration_are_in_mlflow(executor: TuneExecutor, tmp_path
     run_search(replace(TUNED, mlflow=str(tmp_path / "curves")), tmp_path / "run")
     client = MlflowClient((tmp_path / "curves").as_uri())
     experiment = client.get_experiment_by_name("neuropt")
+    assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
     assert (run.info.run_name, run.info.status, run.data.params["rules"]) == ("run", "FINISHED", "12")
     best = client.get_metric_history(run.info.run_id, "reward/best_so_far")
