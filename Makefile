@@ -8,10 +8,10 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 EXTRAS := [dev,wandb,mlflow,hugging-face]
 CODE := search_space controllers neuropt tests
-# Tests run in three jobs side by side, which take about as long: `one` has the folders of ONE, `ray` whatever starts Ray, and `two` all
-# others, so that a new folder is in one of them by itself. Ray's tests wait half of their time, hence three jobs for two cores, and Ray's
-# workers yield to others (niceness 15), hence BEHIND: beside jobs that do not yield more, a search on Ray did not get on for two minutes.
-# All of Ray is in one job, since with two Rays beside each other a search on a cluster hung once.
+# Tests run in three parts side by side, which take about as long: `one` has the folders of ONE, `ray` whatever starts Ray, and `two` all
+# others, so that a new folder is in one of them by itself. Ray's tests wait half of their time, hence three parts for two cores, and Ray's
+# workers yield to others (niceness 15), hence BEHIND: beside parts that do not yield more, a search on Ray did not get on for two minutes.
+# All of Ray is in one part, since with two Rays beside each other a search on a cluster hung once.
 BEHIND := nice -n 19
 ONE := $(addprefix tests/,comparing compiling controllers optimizers project search_space statistics)
 RAY := tests/searching
@@ -36,7 +36,8 @@ test: check  ## install, then format, lint, types and tests, as CI runs them
 	@echo "three parts of the tests run side by side; each shows when it is done"
 	$(MAKE) $(SIDE_BY_SIDE) $(TESTS)
 
-test-all: $(VENV)/.installed-all check  ## the same with the slow tests, after installing whatever else they use
+test-all: $(VENV)/.installed-all  ## the same with the slow tests, after installing whatever else they use
+	@$(MAKE) --no-print-directory check
 	@echo "three parts of the tests run side by side, slow ones too; each shows when it is done"
 	$(MAKE) $(SIDE_BY_SIDE) $(TESTS) MARKS="slow or not slow"
 

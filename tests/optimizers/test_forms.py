@@ -72,7 +72,7 @@ def named(case: tuple[Any, dict[str, Any]]) -> str:
 
 
 def in_turns(*values: Any) -> list[Any]:
-    """All cases, each with one of the values: every pair would be a compilation."""
+    """All cases, each with one of the values, as they come in the list: every pair would be a compilation."""
     return [pytest.param(case, value, id=f"{named(case)}-{value}") for case, value in zip(CASES, cycle(values))]
 
 
