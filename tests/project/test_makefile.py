@@ -66,7 +66,7 @@ def test_every_test_is_run_once(target: str, marks: str) -> None:
 @pytest.mark.parametrize("target", ["test", "test-all"])
 @pytest.mark.parametrize("fails", ["tests/searching", "tests/comparing", "--ignore=tests/comparing", "none"])
 def test_a_part_that_fails_fails_make_and_the_others_are_run(target: str, fails: str, tmp_path: Path) -> None:
-    programs = dict.fromkeys(("ruff", "mypy", "pyright", "python"), "true")
+    programs: dict[str, str] = dict.fromkeys(("ruff", "mypy", "pyright", "python"), "true")
     programs["pytest"] = f'echo "ran $3"; [ "$3" != {fails} ]'
     (tmp_path / "bin").mkdir()
     for name, text in programs.items():
