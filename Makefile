@@ -9,7 +9,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c const
 EXTRAS := [dev,wandb,mlflow,hugging-face]
 CODE := search_space controllers neuropt tests
 # Tests run in three parts side by side, which take about as long: `one` has the folders of ONE, `ray` whatever starts Ray, and `two` all
-# others, so that a new folder is in one of them by itself. Ray's tests wait half of their time, hence three parts for two cores, and Ray's
+# others, so that a new folder is in one of them by itself. Ray's tests wait for much of their time, hence three parts for two cores, and Ray's
 # workers yield to others (niceness 15), hence BEHIND: beside parts that do not yield more, a search on Ray did not get on for two minutes.
 # All of Ray is in one part, since with two Rays beside each other a search on a cluster hung once.
 BEHIND := nice -n 19
