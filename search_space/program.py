@@ -28,8 +28,8 @@ class Program:
         root: what to compute.
         outer: which nodes are handed in at every step instead of being computed.
 
-    `inputs` are those nodes; `start(values)` gives registers, and `step(registers)` runs one step on them. Both make numpy warn where
-    a rule divides by 0.
+    `inputs` are those nodes; `start(values)` gives registers, and `step(registers)` runs one step on them. Both compute, so that numpy
+    warns in either where a rule divides by 0.
     """
 
     def __init__(self, root: Node, outer: Callable[[Node], bool]) -> None:
